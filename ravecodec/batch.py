@@ -208,4 +208,6 @@ def decode_task(
     limit_threads(threads)
     loader = None if model is None else lambda _: files.cached_codec(registry.find(model))
     result = files.decode_file(task.source, task.destination, loader, force=force, **options)
-    return Outcome(task, Status.DONE, result.seconds, result.bytes, files.damage(result.report))
+    faults = files.damage(result.report)
+    message = f"{task.source}: {faults}; what was lost is concealed in {task.destination}" if faults else ""
+    return Outcome(task, Status.DONE, result.seconds, result.bytes, message)

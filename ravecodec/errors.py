@@ -51,13 +51,15 @@ def one_line(error: BaseException, file: PathLike | None = None) -> str:
 
     Args:
         error: any exception; only its message is used.
-        file: named at the front unless the message already names it.
+        file: named at the front unless the error names its own.
     """
     if isinstance(error, OSError) and error.strerror:
         file = error.filename if isinstance(error.filename, str) else file
         text = error.strerror
     else:
         text = str(error) or type(error).__name__
+        if isinstance(error, RaveCodecError) and error.file is not None:
+            file = None
     text = " ".join(text.split())
     if file is not None and not text.startswith(os.fspath(file)):
         text = f"{os.fspath(file)}: {text}"

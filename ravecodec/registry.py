@@ -40,8 +40,13 @@ def search_path() -> list[Path]:
     Those of $RAVECODEC_MODELS, then ~/.local/share/ravecodec/models, then the one inside the package.
     """
     folders = [Path(p) for p in os.environ.get("RAVECODEC_MODELS", "").split(os.pathsep) if p]
+    return [*folders, user_folder(), Path(__file__).parent / "models"]
+
+
+def user_folder() -> Path:
+    """Where a user's own models lie: ~/.local/share/ravecodec/models, or the like below $XDG_DATA_HOME."""
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return [*folders, Path(data) / "ravecodec" / "models", Path(__file__).parent / "models"]
+    return Path(data) / "ravecodec" / "models"
 
 
 def read_entry(path: PathLike) -> ModelEntry:
@@ -119,7 +124,7 @@ def find_for(name: str, model_id: bytes) -> Path:
     found = f"; the {name!r} at hand has id {others[0]}" if others else ""
     raise ModelError(
         f"needs the model {name!r} with id {wanted}, which is not installed{found}; "
-        f"put its file into {search_path()[-2]} or give it with --model",
+        f"put its file into {user_folder()} or give it with --model",
         name=name,
         expected=wanted,
         found=others[0] if others else "",

@@ -42,6 +42,26 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
+def rvc_file(tmp_path: Path) -> Path:
+    """A sound .rvc file of three packets of noise, of a model "m" that is not installed."""
+    from bitstream import FidelityRule, Header, Layout, Tables, Writer
+
+    rng = np.random.default_rng(5)
+    codes = rng.integers(-3, 4, (2, 150, 8)).astype(np.int32)
+    tables = Tables.fit({0: codes.reshape(-1, 8)})
+    header = Header(
+        components=8, channels=2, layout=Layout.MID_SIDE, source_rate=44100, samples=280_000, fidelity=0.95,
+        fidelity_rule=FidelityRule.SIGMA, model_name="m", model_id=bytes(range(16)), tables_id=tables.id,
+        tags={"title": "Ä"},
+    )  # fmt: skip
+    path = tmp_path / "noise.rvc"
+    with path.open("wb") as file, Writer(file, header, tables) as writer:
+        for start in range(0, 150, 64):
+            writer.write(codes[:, start : start + 64])
+    return path
+
+
+@pytest.fixture
 def sound_file(tmp_path: Path) -> Callable[..., Path]:
     """Write a tone: sound_file("a.flac", seconds=2, rate=44100, channels=2, subtype="PCM_16") -> its path."""
 

@@ -27,9 +27,9 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
-    from ravecodec import files
+    import bitstream  # and not ravecodec.files, which would bring soundfile
 
-    found = files.info(arguments.input)
+    found = bitstream.info(arguments.input)
     if arguments.json:
         print(json.dumps(as_dict(found, arguments.input), indent=2, ensure_ascii=False))
     else:
