@@ -1,0 +1,85 @@
+"""Fitting a row of counts to calibration integers: a histogram, smoothed only as much as it pays.
+
+This runs once, when a model is calibrated, and may use floats: what is stored and shipped are the counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .escape import LOW_MAX
+from .tables import MAX_ROW, ROW_SUM, Row
+
+WIDTHS = (0.0, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 25.0)  # decay of the kernel exp(-|x| / width), in integers
+BROAD = 0.02  # share of a broad Laplace distribution, for what calibration has not met
+
+
+def fit_row(values: ArrayLike) -> Row:
+    """Row for a set of integers [n] of one component: its low end and its counts, the escape last.
+
+    The width of the smoothing kernel is the one under which each value is best predicted from all the others.
+    """
+    kept = np.clip(np.asarray(values, dtype=np.int64).ravel(), -LOW_MAX + 64, LOW_MAX - 64)
+    if not kept.size:
+        return 0, (ROW_SUM,)
+    first = int(kept.min())
+    spread = float(np.mean(np.abs(kept - np.median(kept))))
+    margin = min(int(np.ceil(2 * spread)) + 4, 32)
+    last = int(kept.max())
+    if last - first > 4 * MAX_ROW:  # a few far strays: let them be escapes
+        middle = int(np.median(kept))
+        first, last = max(first, middle - 2 * MAX_ROW), min(last, middle + 2 * MAX_ROW)
+        kept = kept[(kept >= first) & (kept <= last)]
+    low = first - margin
+    histogram = np.bincount(kept - low, minlength=last - low + 1 + margin).astype(np.float64)
+    return _to_counts(_density(histogram, spread), low)
+
+
+def _density(histogram: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
+    """Probability of each bin: the best of the kernel estimates, mixed with a broad Laplace."""
+    total = histogram.sum()
+    places = np.arange(len(histogram))
+    centre = int(np.searchsorted(np.cumsum(histogram), total / 2))
+    broad = np.exp(-np.abs(places - centre) / (2 * spread + 0.5))
+    broad /= broad.sum()
+    best, best_score = broad, -np.inf
+    seen = histogram > 0
+    for width in WIDTHS:
+        if width and width > 2 * spread + 0.5:
+            break
+        reach = int(np.ceil(12 * width))
+        kernel = np.exp(-np.abs(np.arange(-reach, reach + 1)) / (width or 1.0))
+        kernel /= kernel.sum()
+        smooth = np.convolve(histogram, kernel)[reach : reach + len(histogram)]
+        others = np.maximum(smooth - kernel[reach], 0) / max(total - 1, 1)  # each value left out in turn
+        score = float(histogram[seen] @ np.log((1 - BROAD) * others[seen] + BROAD * broad[seen]))
+        if score > best_score:
+            # A histogram of many values needs less of the broad share than one of few.
+            share = max(BROAD / np.sqrt(max(total / 100, 1)), 1e-4)
+            best, best_score = (1 - share) * smooth / smooth.sum() + share * broad, score
+    return best
+
+
+def _to_counts(density: NDArray[np.float64], low: int) -> Row:
+    """Integer counts, none zero, that sum to ROW_SUM; bins too rare for a count are left to the escape."""
+    worth = np.flatnonzero(density * ROW_SUM >= 0.5)
+    first, last = int(worth[0]), int(worth[-1])
+    while last - first + 2 > MAX_ROW:  # the less likely end goes
+        if density[first] < density[last]:
+            first += 1
+        else:
+            last -= 1
+    inside = density[first : last + 1]
+    weights = np.append(inside, max(1 - inside.sum(), 0))
+    counts = np.maximum(np.floor(weights * ROW_SUM), 1).astype(np.int64)
+    # Rounding is settled on the largest counts, where a unit costs least.
+    order = np.argsort(-counts, kind="stable")
+    excess = int(counts.sum()) - ROW_SUM
+    while excess:
+        for place in order[: abs(excess)]:
+            unit = -1 if excess > 0 else 1
+            if counts[place] + unit >= 1:
+                counts[place] += unit
+                excess += unit
+    return low + first, tuple(int(count) for count in counts)
