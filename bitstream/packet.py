@@ -1,0 +1,161 @@
+"""Packets as they stand in a file: a short head, a CRC-32 and a payload.
+
+    head     varint: payload bytes << 3 | short << 2 | kind
+    index    varint: 0, 1, 2, ... in the order of the sound
+    frames   varint: only if `short` is set, which only the last packet may have
+    crc      4 bytes, little-endian: CRC-32 of the header's core fields, the bytes above and the payload
+    payload  the range coder's bytes, or those of the end record
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import coder
+from .binary import crc32, read_varint, write_varint
+from .errors import CorruptError, FormatError
+from .header import Header
+from .tables import Tables
+
+MAX_PACKETS = 1 << 28
+MAX_END = 1 << 16  # bytes of the end record's payload
+MIN_HEAD, MAX_HEAD = 6, 16  # bytes before the payload, CRC included
+
+
+class Kind(IntEnum):
+    """What a payload holds."""
+
+    CODED = 0  # all frames
+    ZERO = 1  # nothing: every integer is 0
+    STEADY = 2  # one frame, which all the others equal
+    END = 3  # the end record: no sound, the index and the hash
+
+
+_KINDS = tuple(Kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The bytes before a payload, parsed. `frames` is None for a packet of the usual length."""
+
+    kind: Kind
+    index: int
+    frames: int | None
+    payload_size: int
+    crc: int
+    size: int
+
+    @property
+    def total(self) -> int:
+        """Bytes of the packet, head and payload."""
+        return self.size + self.payload_size
+
+
+@dataclass(frozen=True)
+class Record:
+    """A packet whose CRC holds: its head, its payload, and where in the file it starts."""
+
+    head: Head
+    payload: bytes
+    offset: int
+
+
+@dataclass(frozen=True, eq=False)
+class Packet:
+    """One packet of sound as the reader hands it out.
+
+    `codes` is int32 [channels, frames, components]; None if the packet is lost, or if only walked over.
+    """
+
+    index: int
+    start_frame: int
+    frames: int
+    codes: NDArray[np.int32] | None = None
+    lost: bool = False
+    kind: Kind | None = None
+    payload_bytes: int = 0
+    total_bytes: int = 0
+    offset: int | None = None
+
+
+def max_payload(header: Header) -> int:
+    """Bytes no honest payload of this file exceeds: an escaped integer costs less than 8 bytes."""
+    return max(MAX_END, 8 * header.packet_symbols + 16)
+
+
+def seal(kind: Kind, index: int, frames: int | None, payload: bytes, stream_crc: int) -> bytes:
+    """Bytes of a packet around its payload; `frames` only for a packet shorter than the header says."""
+    head = write_varint(len(payload) << 3 | (frames is not None) << 2 | kind) + write_varint(index)
+    if frames is not None:
+        head += write_varint(frames)
+    crc = crc32(payload, crc32(head, stream_crc))
+    return head + crc.to_bytes(4, "little") + payload
+
+
+def parse_head(data: bytes | bytearray, pos: int, limit: int, full: int) -> Head | None:
+    """The head that starts at `pos`, or None if none can stand there.
+
+    `limit` is the file's `max_payload`, `full` its frames per packet.
+    """
+    start = pos
+    frames = None
+    try:
+        word, pos = read_varint(data, pos, limit << 3 | 7)
+        index, pos = read_varint(data, pos, MAX_PACKETS)
+        if word & 4:
+            frames, pos = read_varint(data, pos, full - 1)
+    except FormatError:
+        return None
+    kind, size = _KINDS[word & 3], word >> 3
+    if pos + 4 > len(data) or frames == 0:
+        return None
+    if (kind == Kind.ZERO and size) or (kind == Kind.END and (frames is not None or size > MAX_END)):
+        return None
+    return Head(kind, index, frames, size, int.from_bytes(data[pos : pos + 4], "little"), pos + 4 - start)
+
+
+def crc_holds(data: bytes | bytearray, pos: int, head: Head, stream_crc: int) -> bool:
+    """Whether the packet with this head at `pos` is whole; all its bytes must be in `data`."""
+    with memoryview(data) as view:
+        crc = crc32(view[pos : pos + head.size - 4], stream_crc)
+        return crc32(view[pos + head.size : pos + head.total], crc) == head.crc
+
+
+def pack_codes(codes: NDArray[np.integer], tables: Tables, step: int) -> tuple[Kind, bytes]:
+    """Kind and payload for codes [channels, frames, components]."""
+    kind, coded = _essence(codes)
+    return kind, b"" if kind == Kind.ZERO else coder.encode(coded, tables, step)
+
+
+def packet_bits(codes: NDArray[np.integer], tables: Tables, step: int) -> float:
+    """Model bits -sum(log2 p) of what a packet of these codes would hold, without coding."""
+    kind, coded = _essence(codes)
+    return 0.0 if kind == Kind.ZERO else tables.bits(coded, step)
+
+
+def _essence(codes: NDArray[np.integer]) -> tuple[Kind, NDArray[np.integer]]:
+    """The kind of packet that suits these codes, and the part of them that is coded."""
+    if not codes.any():
+        return Kind.ZERO, codes[:, :0]
+    if codes.shape[1] > 1 and (codes == codes[:, :1]).all():
+        return Kind.STEADY, codes[:, :1]
+    return Kind.CODED, codes
+
+
+def unpack_codes(
+    kind: Kind, payload: bytes, frames: int, header: Header, tables: Tables
+) -> NDArray[np.int32]:
+    """The inverse of `pack_codes`; CorruptError if the payload cannot be one."""
+    shape = header.channels, frames, header.components
+    if kind == Kind.ZERO:
+        return np.zeros(shape, dtype=np.int32)
+    if kind == Kind.STEADY:
+        first = coder.decode(payload, tables, header.step, (shape[0], 1, shape[2]))
+        return np.repeat(first, frames, axis=1)
+    if kind == Kind.CODED:
+        return coder.decode(payload, tables, header.step, shape)
+    raise CorruptError("an end record holds no sound")

@@ -1,0 +1,105 @@
+"""Writing an .rvc file, packet by packet, to anything that has `write`."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError
+from .header import MAX_SAMPLES, Header
+from .packet import MAX_HEAD, MAX_PACKETS, Kind, pack_codes, seal
+from .tables import Tables
+from .trailer import GroupIndex, IntegerHash, Trailer
+
+
+class Writer:
+    """Writes header, packets and end record; never seeks, so a pipe will do.
+
+    As a context manager it closes the file's structure (not the file) on success; after an exception it
+    leaves the end record out, so that readers see a cut file. ModelError if the tables are not those the
+    header names. With `flush` the file is flushed after each packet.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header, tables: Tables, *, flush: bool = False) -> None:
+        if tables.id != header.tables_id:
+            raise ModelError(
+                f"the header names the tables {header.tables_id.hex()}, these are {tables.id.hex()}",
+                name=header.model_name, expected=header.tables_id.hex(), found=tables.id.hex(),
+            )
+        tables.rows(header.step, header.components)  # a step without rows is refused before any byte
+        self.header = header
+        self.tables = tables
+        self.packets = 0
+        self.frames = 0
+        self.bytes_written = 0
+        self.payload_bytes = 0
+        self._file = file
+        self._flush = flush
+        self._stream_crc = header.stream_crc
+        self._index = GroupIndex(header.frames_per_packet)
+        self._hash = IntegerHash()
+        self._ended = self._closed = False
+        self._put(header.to_bytes())
+
+    def write(self, codes: NDArray[np.integer]) -> int:
+        """Write one packet of codes [channels, frames, components] and return its bytes.
+
+        Each packet has `frames_per_packet` frames; a shorter one ends the sound. ValueError for a wrong
+        shape, TypeError for anything but integers.
+        """
+        if self._ended:
+            raise ValueError("a short packet or close() has ended the file")
+        full = self.header.frames_per_packet
+        channels, components = self.header.channels, self.header.components
+        if codes.ndim != 3 or codes.shape[::2] != (channels, components) or not 1 <= codes.shape[1] <= full:
+            raise ValueError(f"codes {codes.shape} should be [{channels}, 1..{full}, {components}]")
+        if self.packets >= MAX_PACKETS:
+            raise ValueError(f"a file holds at most {MAX_PACKETS} packets")
+        kind, payload = pack_codes(codes, self.tables, self.header.step)
+        frames = codes.shape[1]
+        data = seal(kind, self.packets, frames if frames < full else None, payload, self._stream_crc)
+        self._put(data)
+        self._hash.update(codes)
+        self._index.add(len(data))
+        self.payload_bytes += len(payload)
+        self.packets += 1
+        self.frames += frames
+        self._ended = frames < full
+        return len(data)
+
+    def close(self, samples: int | None = None) -> None:
+        """Write the end record; `samples` per channel at the source rate, if the header did not know them."""
+        if self._closed:
+            return
+        known = self.header.samples
+        if samples is None:
+            samples = known
+        elif known not in (None, samples) or not 0 <= samples <= MAX_SAMPLES:
+            raise ValueError(f"{samples} samples, but the header says {known}")
+        index = self._index
+        trailer = Trailer(
+            self.packets, self.frames, samples, self._hash.digest(), index.stride, tuple(index.groups)
+        )
+        # The record ends with its size, and the size of its head depends on that of its payload.
+        payload = trailer.to_payload(MAX_HEAD)
+        head_size = len(seal(Kind.END, self.packets, None, payload, 0)) - len(payload)
+        self._put(seal(Kind.END, self.packets, None, trailer.to_payload(head_size), self._stream_crc))
+        self._ended = self._closed = True
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self.bytes_written += len(data)
+        if self._flush:
+            self._file.flush()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
