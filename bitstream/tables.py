@@ -76,6 +76,10 @@ class Tables:
             if not holds:
                 raise ModelError(f"tables: the {what} is out of bounds")
 
+    def __reduce__(self) -> tuple[type[Tables], tuple[NDArray, ...]]:
+        # The range coder's models cannot be pickled and are made again where they are needed.
+        return Tables, (self.steps, self.row_of, self.low, self.size, self.counts)
+
     @classmethod
     def from_rows(cls, rows: Mapping[int, Sequence[Row]]) -> Tables:
         """Tables from a list of rows, one a component, for each step; equal rows are stored once."""

@@ -56,7 +56,7 @@ def headers(draw: st.DrawFn) -> Header:
 
 
 @given(headers(), st.binary(max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_round_trip(header: Header, rest: bytes) -> None:
     data = header.to_bytes()
     assert Header.parse(data) == header
