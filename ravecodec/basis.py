@@ -1,0 +1,69 @@
+"""The rotated latent space: principal components of the posterior means, and how many of them a fidelity keeps.
+
+Source: Caillon & Esling 2021, section 3.3 (post-training analysis of the latent space).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RULES = ("sigma", "sigma-squared")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Centre, components (rows of `vectors`), their singular values, and the posterior noise along each; float32 arrays."""
+
+    mean: np.ndarray
+    vectors: np.ndarray
+    singular_values: np.ndarray
+    noise: np.ndarray
+
+    def components_for(self, fidelity: float, rule: str = "sigma") -> int:
+        """Smallest r with sum of the first r singular values >= fidelity * sum of all; squares under "sigma-squared".
+
+        Raises ValueError outside 0 < fidelity <= 1 and for an unknown rule.
+        """
+        return components_for(self.singular_values, fidelity, rule)
+
+    def rotate(self, latents: np.ndarray, components: int) -> np.ndarray:
+        """Latents [latents, frames] to the first components [components, frames]."""
+        return self.vectors[:components] @ (latents - self.mean[:, None])
+
+    def restore(self, values: np.ndarray) -> np.ndarray:
+        """Components [components, frames] back to latents [latents, frames], the missing ones taken as zero."""
+        return self.vectors[: len(values)].T @ values + self.mean[:, None]
+
+    def steps(self, q: int) -> np.ndarray:
+        """Quantiser steps sqrt(12) * noise * 2^(q / 8) of all components: at q = 0 rounding is as loud as that noise."""
+        return (12**0.5 * self.noise * 2.0 ** (q / 8)).astype(np.float32)
+
+
+def components_for(singular_values: np.ndarray, fidelity: float, rule: str = "sigma") -> int:
+    """See `Basis.components_for`."""
+    if rule not in RULES:
+        raise ValueError(f"the fidelity rule is one of {', '.join(RULES)}, not {rule!r}")
+    if not 0 < fidelity <= 1:
+        raise ValueError(f"fidelity lies above 0 and at most at 1, not at {fidelity}")
+    values = singular_values.astype(np.float64)
+    if rule == "sigma-squared":
+        values = values**2
+    cumulative = np.cumsum(values)
+    return int(np.searchsorted(cumulative, fidelity * cumulative[-1], side="left")) + 1 if fidelity < 1 else len(values)
+
+
+def fit_basis(mean: np.ndarray, covariance: np.ndarray, frames: int, variance: np.ndarray) -> Basis:
+    """Basis from the means' centre [d] and covariance [d, d] over `frames` frames, and the mean posterior variance [d].
+
+    The singular values are those of the centred matrix of means, sqrt(eigenvalue * frames), as of an SVD of it.
+    """
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance.astype(np.float64))
+    order = np.argsort(eigenvalues)[::-1]
+    vectors = eigenvectors[:, order].T
+    # An eigenvector's sign is free: fix it, so that the same data give the same file.
+    vectors *= np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(1)])[:, None]
+    noise = np.sqrt(vectors**2 @ variance.astype(np.float64))
+    singular = np.sqrt(np.maximum(eigenvalues[order], 0) * frames)
+    return Basis(*(np.ascontiguousarray(a, dtype=np.float32) for a in (mean, vectors, singular, noise)))

@@ -1,0 +1,119 @@
+"""Model files: one safetensors file with network, basis and entropy tables, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from bitstream import ModelError, Tables
+
+from .basis import Basis
+from .network.config import NetworkConfig
+from .network.vae import RaveNet
+from .registry import find
+
+_BASIS = ("mean", "vectors", "singular_values", "noise")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: a network in evaluation mode, its basis and its entropy tables (None before calibration)."""
+
+    name: str
+    id: bytes
+    network: RaveNet
+    basis: Basis | None
+    tables: Tables | None
+    description: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(
+    path: Path,
+    network: RaveNet,
+    name: str,
+    basis: Basis | None = None,
+    tables: Tables | None = None,
+    description: str = "",
+    notes: dict[str, Any] | None = None,
+) -> bytes:
+    """Write a model file (network in float16, the rest as it is) in one step and return its id (16 bytes)."""
+    tensors = {f"net.{k}": v.detach().cpu().numpy().astype(np.float16) for k, v in _stored(network).items()}
+    if basis is not None:
+        tensors |= {f"basis.{k}": getattr(basis, k).astype(np.float32) for k in _BASIS}
+    identity = model_id(network.config, tensors)
+    if tables is not None:
+        tensors |= {f"tables.{k}": v for k, v in tables.to_arrays().items()}
+    document = {
+        "format": 1,
+        "name": name,
+        "id": identity.hex(),
+        "tables": tables.id.hex() if tables is not None else None,
+        "description": description,
+        "config": network.config.to_dict(),
+        "notes": notes or {},
+    }
+    data = save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, {"ravecodec": json.dumps(document)})
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(beside, path)
+    return identity
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """Load a model by name or path; ModelError says which file is missing, damaged or of another format."""
+    path = find(str(name_or_path))
+    try:
+        with safe_open(path, framework="numpy") as f:
+            document = json.loads((f.metadata() or {})["ravecodec"])
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ModelError(f"{path}: not a ravecodec model file ({error})") from error
+    if document.get("format") != 1:
+        raise ModelError(f"{path}: model format {document.get('format')} is newer than this version of ravecodec")
+    hashed = {k: v for k, v in tensors.items() if not k.startswith("tables.")}
+    network = RaveNet(NetworkConfig.from_dict(document["config"]))
+    identity = model_id(network.config, hashed)
+    if identity.hex() != document["id"]:
+        raise ModelError(f"{path}: damaged: its tensors hash to {identity.hex()}, the file says {document['id']}")
+    state = {k[4:]: torch.from_numpy(v.astype(np.float32)) for k, v in tensors.items() if k.startswith("net.")}
+    network.load_state_dict(state, strict=True)
+    basis = tables = None
+    if "basis.mean" in tensors:
+        basis = Basis(*(tensors[f"basis.{k}"] for k in _BASIS))
+    if document.get("tables"):
+        tables = Tables.from_arrays({k[7:]: v for k, v in tensors.items() if k.startswith("tables.")})
+        if tables.id.hex() != document["tables"]:
+            raise ModelError(
+                f"{path}: damaged: its tables hash to {tables.id.hex()}, the file says {document['tables']}"
+            )
+    return Model(
+        document["name"], identity, network.eval(), basis, tables, document["description"], document["notes"]
+    )
+
+
+def model_id(config: NetworkConfig, tensors: dict[str, np.ndarray]) -> bytes:
+    """First 16 bytes of SHA-256 over the network's shape and all tensors but the entropy tables."""
+    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        little = array.astype(array.dtype.newbyteorder("<"))
+        digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
+        digest.update(little.tobytes())
+    return digest.digest()[:16]
+
+
+def _stored(network: RaveNet) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in network.state_dict().items() if v.is_floating_point()}

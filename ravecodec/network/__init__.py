@@ -1,0 +1,1 @@
+"""The neural network: filter bank, encoder, decoder, discriminator (torch lives here and in training)."""

@@ -1,0 +1,121 @@
+"""The shape of a network: everything that a preset (a TOML file) decides."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """One side's convolutions: widths from the full sub-band rate (first) to the latent rate (last)."""
+
+    channels: tuple[int, ...]
+    units: tuple[int, ...]  # residual units at each width
+    dilations: tuple[int, ...] = (1, 3, 9)
+    kernel: int = 3
+    layers: int = 1  # dilated convolutions in one residual unit
+    norm: str = "none"  # "none" or "batch"
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """The noise synthesiser: filter bands per sub-band, and sub-band samples per filter."""
+
+    bands: int = 5
+    hop: int = 16
+    channels: int = 32
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A whole network; `ratios` multiply to the decimation of the sub-bands."""
+
+    name: str
+    encoder: StackConfig
+    decoder: StackConfig
+    rate: int = 48000
+    bands: int = 16
+    latents: int = 128
+    ratios: tuple[int, ...] = (4, 4, 4, 2)
+    padding: str = "centred"
+    gain_shape: bool = False  # divide by the local level before coding, multiply after
+    lapped: bool = False  # a linear lapped transform of the lowest band beside the stacks
+    harmonics: bool = False  # a harmonic source made of the decoded lowest bands, beside the noise
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    discriminator_channels: int = 16
+    discriminator_scales: int = 3
+
+    def __post_init__(self) -> None:
+        if self.padding not in ("centred", "causal"):
+            raise ValueError(f"padding is 'centred' or 'causal', not {self.padding!r}")
+        for side in (self.encoder, self.decoder):
+            if len(side.channels) != len(self.ratios) + 1 or len(side.units) != len(side.channels):
+                raise ValueError("a stack needs one width and one unit count more than there are ratios")
+            if side.norm not in ("none", "batch"):
+                raise ValueError(f"norm is 'none' or 'batch', not {side.norm!r}")
+        if self.padding == "causal" and (self.gain_shape or self.lapped or self.harmonics):
+            raise ValueError("gain_shape, lapped and harmonics look ahead: they need centred padding")
+
+    @property
+    def decimation(self) -> int:
+        """Sub-band samples per latent frame."""
+        product = 1
+        for ratio in self.ratios:
+            product *= ratio
+        return product
+
+    @property
+    def hop(self) -> int:
+        """Samples of sound per latent frame."""
+        return self.bands * self.decimation
+
+    @property
+    def causal(self) -> bool:
+        """Whether nothing looks ahead."""
+        return self.padding == "causal"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionary, as written into a model file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> NetworkConfig:
+        """Build from a parsed TOML or JSON document; unknown keys raise ValueError."""
+        data = dict(data)
+        for key, kind in (("encoder", StackConfig), ("decoder", StackConfig), ("noise", NoiseConfig)):
+            if key in data:
+                data[key] = _build(kind, data[key], f"[{key}]")
+        return _build(cls, data, "the network")
+
+
+def _build(kind: Any, data: dict[str, Any], where: str) -> Any:
+    unknown = sorted(set(data) - {f.name for f in fields(kind)})
+    if unknown:
+        raise ValueError(f"{where} does not know {', '.join(unknown)}")
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+
+
+def preset_names() -> list[str]:
+    """Names of the presets inside the package."""
+    folder = resources.files("ravecodec") / "presets"
+    return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load_preset(name_or_path: str) -> NetworkConfig:
+    """Read a preset by name, or a TOML file by path; ValueError names what is wrong."""
+    if name_or_path.endswith(".toml"):
+        text = Path(name_or_path).read_text(encoding="utf-8")
+    elif name_or_path in preset_names():
+        text = (resources.files("ravecodec") / "presets" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+    else:
+        raise ValueError(f"no preset {name_or_path!r}; there are {', '.join(preset_names())}, or give a .toml file")
+    return NetworkConfig.from_dict(tomllib.loads(text))

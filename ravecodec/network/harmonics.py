@@ -1,0 +1,37 @@
+"""A harmonic source: the overtones that a rectifier makes of the decoded lowest bands.
+
+High-frequency regeneration of baseband codecs (Makhoul & Berouti 1979): rectifying a sound whose partials are
+multiples of f0 gives all the multiples of f0, in phase with it. Each sub-band of the result is brought to
+unit level; the network only has to learn how much of it to use where.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .pqmf import PQMF
+
+
+class HarmonicSource(nn.Module):
+    """Decoded sub-bands [batch, bands, time] to a flat harmonic excitation of the same shape."""
+
+    def __init__(self, pqmf: PQMF, low: int = 1, window: int = 65) -> None:
+        super().__init__()
+        self.pqmf = [pqmf]  # in a list: shared, not owned
+        self.low, self.window = low, window
+
+    @property
+    def reach(self) -> int:
+        """Sub-band samples on either side that one output sample depends on."""
+        return self.window // 2 + 2 * (self.pqmf[0].reach // self.pqmf[0].bands + 1)
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """Rectify the lowest bands at the full rate and flatten the result."""
+        pqmf = self.pqmf[0]
+        base = torch.zeros_like(bands)
+        base[:, : self.low] = bands[:, : self.low]
+        rich = pqmf(pqmf.inverse(base).abs())
+        power = F.avg_pool1d(rich.square(), self.window, 1, self.window // 2, count_include_pad=False)
+        return rich * torch.rsqrt(power + 1e-8)

@@ -1,0 +1,108 @@
+"""Convolutions over [batch, channels, 1, time], kept channels-last.
+
+A one-row image in channels-last order runs 1.3 to 3 times faster on a CPU than the same thing as conv1d.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+
+
+def as_image(x: Tensor) -> Tensor:
+    """[batch, channels, time] to channels-last [batch, channels, 1, time]."""
+    return x[:, :, None].contiguous(memory_format=torch.channels_last)
+
+
+def as_sequence(x: Tensor) -> Tensor:
+    """[batch, channels, 1, time] back to [batch, channels, time], in that memory order."""
+    return x[:, :, 0].contiguous()
+
+
+class Conv(nn.Conv2d):
+    """Convolution over time that keeps ceil(time / stride) frames, centred or causal."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1, causal: bool = False
+    ) -> None:
+        reach = dilation * (kernel - 1) + 1 - stride
+        # Symmetric padding is the convolution's own; the rest is added by hand.
+        self.lopsided = causal or reach % 2 == 1
+        self.left = reach if causal else reach // 2
+        self.right = reach - self.left
+        super().__init__(
+            inputs,
+            outputs,
+            (1, kernel),
+            stride=(1, stride),
+            dilation=(1, dilation),
+            padding=(0, 0 if self.lopsided else reach // 2),
+        )
+        orthogonal_(self.weight, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve [batch, inputs, 1, time]."""
+        if self.lopsided:
+            x = F.pad(x, (self.left, self.right))
+        return super().forward(x)
+
+
+class Upsample(nn.Module):
+    """Transposed convolution by `ratio` over two input frames, as a convolution and a shuffle of time."""
+
+    def __init__(self, inputs: int, outputs: int, ratio: int, causal: bool = False) -> None:
+        super().__init__()
+        self.ratio = ratio
+        self.conv = Conv(inputs, outputs * ratio, 2 if causal else 3, causal=causal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, inputs, 1, time] to [batch, outputs, 1, time * ratio]."""
+        y = self.conv(x)
+        batch, _, _, time = y.shape
+        # Channels-last memory is [batch, time, ratio * outputs]: the shuffle is a change of view, not a copy.
+        flat = y.permute(0, 2, 3, 1).reshape(batch, 1, time * self.ratio, -1)
+        return flat.permute(0, 3, 1, 2)
+
+
+class ResidualUnit(nn.Module):
+    """Activation, dilated convolution(s), activation, 1x1 convolution, added to the input.
+
+    The branch starts at a tenth of its input, so a deep stack begins close to linear (field: SkipInit, De &
+    Smith 2020).
+    """
+
+    def __init__(
+        self, channels: int, kernel: int, dilation: int, layers: int = 1, norm: str = "none", causal: bool = False
+    ) -> None:
+        super().__init__()
+        body: list[nn.Module] = []
+        for i in range(layers):
+            body += [
+                nn.LeakyReLU(SLOPE),
+                Conv(channels, channels, kernel, dilation=dilation if i == 0 else 1, causal=causal),
+                normaliser(norm, channels),
+            ]
+        last = Conv(channels, channels, 1)
+        body += [nn.LeakyReLU(SLOPE), last]
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+        self.body = nn.Sequential(*body)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, channels, 1, time] to the same shape."""
+        return x + self.body(x)
+
+
+def normaliser(norm: str, channels: int) -> nn.Module:
+    """Batch norm, or nothing."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
+
+
+def orthogonal_(weight: Tensor, bias: Tensor | None, gain: float = 1.0) -> None:
+    """Orthogonal weights over (outputs, inputs * kernel), so a signal crosses a deep stack at its size."""
+    nn.init.orthogonal_(weight, gain)
+    if bias is not None:
+        nn.init.zeros_(bias)

@@ -1,0 +1,73 @@
+"""Noise that is the same everywhere: a counter-based integer generator and the filtered-noise head.
+
+The generator is Wellons' `lowbias32` integer hash of the sample's position, band and the file's seed, so any span of
+the noise can be computed without the samples before it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+from .layers import SLOPE, Conv, as_sequence
+
+_MASK = 0xFFFFFFFF
+
+
+def lowbias32(x: Tensor) -> Tensor:
+    """Mix int64 values of 32 bits into well-spread values of 32 bits."""
+    x = x ^ (x >> 16)
+    x = (x * 0x7FEB352D) & _MASK
+    x = x ^ (x >> 15)
+    x = (x * 0x846CA68B) & _MASK
+    return x ^ (x >> 16)
+
+
+def seeded_noise(seed: int, bands: int, start: int, length: int, device: torch.device | None = None) -> Tensor:
+    """Uniform noise in [-1, 1) of shape [bands, length] for sub-band samples start ... start + length."""
+    # Positions may be negative in the lead-in of a file: they wrap to 32 bits like every counter here.
+    time = torch.arange(start, start + length, dtype=torch.int64, device=device) & _MASK
+    band = torch.arange(bands, dtype=torch.int64, device=device)[:, None]
+    keyed = lowbias32((seed + band * 0x9E3779B9) & _MASK)
+    mixed = lowbias32(time ^ keyed)
+    return (mixed - 2**31).to(torch.float32) * 2.0**-31
+
+
+def amplitude(x: Tensor) -> Tensor:
+    """The paper's positive, gently starting amplitude: 2 * sigmoid(x) ** 2.3 + 1e-7 (from DDSP, Engel et al. 2020)."""
+    return 2 * torch.sigmoid(x) ** 2.3 + 1e-7
+
+
+class NoiseHead(nn.Module):
+    """Time-varying filters, `bands` magnitudes per sub-band, applied to white noise."""
+
+    def __init__(self, config: NetworkConfig, inputs: int) -> None:
+        super().__init__()
+        self.bands, self.hop, self.points = config.bands, config.noise.hop, config.noise.bands
+        hidden = config.noise.channels
+        self.down = Conv(inputs, hidden, 2 * self.hop, stride=self.hop, causal=config.causal)
+        self.act = nn.LeakyReLU(SLOPE)
+        self.out = Conv(hidden, self.bands * self.points, 3, causal=config.causal)
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)
+            self.out.bias.fill_(-2.0)  # type: ignore[union-attr]
+        # Zero-phase impulse response of `points` magnitudes: an inverse real DFT under a Hann window, as one small
+        # matrix. Only taps 0 .. points - 1 are kept, the response being symmetric.
+        response = torch.fft.irfft(torch.eye(self.points), n=2 * (self.points - 1), dim=1)[:, : self.points]
+        response = response * (0.5 + 0.5 * torch.cos(torch.pi * torch.arange(self.points) / self.points))
+        self.register_buffer("response", response.contiguous(), persistent=False)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Filter noise [batch, bands, time] by what features x [batch, inputs, 1, time] ask for."""
+        magnitudes = amplitude(as_sequence(self.out(self.act(self.down(x)))))
+        batch, _, frames = magnitudes.shape
+        taps = torch.einsum("bcpf,pk->kbcf", magnitudes.view(batch, self.bands, self.points, frames), self.response)
+        time = noise.shape[-1]
+        padded = nn.functional.pad(noise, (self.points - 1, self.points - 1))
+        shifted = [padded[..., k : k + time] for k in range(2 * self.points - 1)]
+        total = torch.zeros_like(noise)
+        for k in range(self.points):
+            pair = shifted[self.points - 1] if k == 0 else shifted[self.points - 1 - k] + shifted[self.points - 1 + k]
+            total = total + (pair.view(batch, self.bands, frames, self.hop) * taps[k][..., None]).flatten(2)
+        return total

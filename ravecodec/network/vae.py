@@ -1,0 +1,136 @@
+"""The whole network: sound to posterior, latents to sound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+from .decoder import Decoder
+from .encoder import Encoder
+from .gain import Gain
+from .lapped import LappedTransform
+from .noise import seeded_noise
+from .pqmf import PQMF
+
+LEVEL_LATENT = -1  # with gain and shape, the last latent starts as the log level
+LAPPED_SHARE = 0.75  # of the latents, those that start as coefficients of the lapped transform
+
+
+@dataclass
+class Posterior:
+    """Gaussian posterior over latents: mean and scale, each [batch, latents, frames]."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def sample(self) -> Tensor:
+        """Draw latents (training only: the codec uses the mean)."""
+        return self.mean + self.scale * torch.randn_like(self.scale)
+
+    def kl(self) -> Tensor:
+        """Kullback-Leibler divergence to the unit normal, in nats, [batch, latents, frames]."""
+        return 0.5 * (self.mean.square() + self.scale.square() - 1) - torch.log(self.scale)
+
+
+class RaveNet(nn.Module):
+    """PQMF, encoder and decoder of a preset."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.pqmf = PQMF(config.bands, causal=config.causal)
+        self.gain = Gain(config.decimation) if config.gain_shape else None
+        self.encoder = Encoder(config, config.bands + (1 if config.gain_shape else 0))
+        self.decoder = Decoder(config, self.pqmf)
+        carried = round(LAPPED_SHARE * config.latents)
+        self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
+        with torch.no_grad():
+            # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.
+            head = self.encoder.stages[-1].weight
+            if config.lapped:
+                head[:carried] *= 0.05
+            if config.gain_shape:
+                head[config.latents + LEVEL_LATENT] = 0
+
+    def posterior(self, bands: Tensor) -> Posterior:
+        """Sub-bands [batch, bands, time] to the posterior over latents."""
+        if self.gain is None:
+            mean, scale = self.encoder(bands)
+            return Posterior(mean, scale)
+        log_level = self.gain.measure(bands)
+        level = self.gain.level(log_level)
+        shape = bands / level
+        mean, scale = self.encoder(torch.cat([shape, torch.log(level)], 1))
+        if self.lapped is not None:
+            mean = mean + self.lapped(shape[:, :1])
+        mean = torch.cat([mean[:, :LEVEL_LATENT], mean[:, LEVEL_LATENT:] + log_level], 1)
+        return Posterior(mean, scale)
+
+    def encode(self, sound: Tensor) -> Posterior:
+        """Sound [batch, 1, n], n a multiple of the hop, to the posterior over latents [batch, latents, n / hop]."""
+        return self.posterior(self.pqmf(sound))
+
+    def decode_bands(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time]."""
+        base = self.lapped.inverse(latents) if self.lapped is not None else None
+        bands = self.decoder(latents, noise, base)
+        if self.gain is not None:
+            bands = bands * self.gain.level(latents[:, LEVEL_LATENT:])
+        return bands
+
+    def decode(self, latents: Tensor, seed: int = 0, start: int = 0) -> Tensor:
+        """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
+
+        `start` is the first frame's number in its file: it places the seeded noise.
+        """
+        time = latents.shape[-1] * self.config.decimation
+        noise = seeded_noise(seed, self.config.bands, start * self.config.decimation, time, latents.device)
+        return self.pqmf.inverse(self.decode_bands(latents, noise.expand(latents.shape[0], -1, -1)))
+
+    @property
+    def preroll(self) -> int:
+        """Latent frames on either side after which encoder and decoder no longer see the edge of a block."""
+        return math.ceil(max(encoder_reach(self.config), decoder_reach(self.config)) / self.config.decimation)
+
+    def parameter_count(self) -> int:
+        """Parameters of encoder and decoder."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def _unit_reach(dilation: int, kernel: int, layers: int) -> int:
+    return (kernel - 1) * (dilation + layers - 1)
+
+
+def encoder_reach(config: NetworkConfig) -> int:
+    """Sub-band samples on one side (the larger one) that a latent frame depends on, an upper bound."""
+    side, step, reach = config.encoder, 1, 6
+    for i in range(len(side.channels)):
+        for unit in range(side.units[i]):
+            reach += step * _unit_reach(side.dilations[unit % len(side.dilations)], side.kernel, side.layers)
+        if i < len(config.ratios):
+            reach += step * (config.ratios[i] + 1)
+            step *= config.ratios[i]
+    reach = (reach if config.causal else reach / 2) + 2 * step
+    if config.gain_shape:
+        reach += 2 * config.decimation
+    if config.lapped:
+        reach = max(reach, 3 * config.decimation)
+    return math.ceil(reach)
+
+
+def decoder_reach(config: NetworkConfig) -> int:
+    """Sub-band samples on one side that a sub-band sample of the output depends on, an upper bound."""
+    side, step, reach = config.decoder, config.decimation, 3.0 * config.decimation
+    widths = range(len(side.channels))
+    for i in widths:
+        for unit in range(side.units[::-1][i]):
+            reach += step * _unit_reach(side.dilations[unit % len(side.dilations)], side.kernel, side.layers) / 2
+        if i < len(config.ratios):
+            reach += step
+            step //= config.ratios[::-1][i]
+    reach += 6 + 2 * config.noise.hop + (80 if config.harmonics else 0)
+    return math.ceil(reach * (2 if config.causal else 1))

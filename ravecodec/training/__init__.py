@@ -1,0 +1,1 @@
+"""Training: the store, the losses, the two stages, calibration."""

@@ -1,0 +1,36 @@
+"""Checkpoints that are whole or absent: written beside, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+NAME = "checkpoint.pt"
+
+
+def save(folder: Path, state: dict[str, Any]) -> Path:
+    """Write `state` as the folder's checkpoint; a crash at any moment leaves the old one or the new one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / NAME
+    beside = path.with_suffix(".part")
+    with beside.open("wb") as f:
+        torch.save(state, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(beside, path)
+    return path
+
+
+def load(folder: Path) -> dict[str, Any] | None:
+    """The folder's checkpoint, None when there is none; ValueError names a file that cannot be read."""
+    path = folder / NAME
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here
+        raise ValueError(f"{path}: cannot be read as a checkpoint ({error}); move it away to start anew") from error
+    return state

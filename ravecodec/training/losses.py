@@ -1,0 +1,120 @@
+"""Distances between sound and its reconstruction that the network is trained on."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WINDOWS = (2048, 1024, 512, 256, 128)
+LOG_FLOOR = 1e-5
+
+
+@lru_cache(maxsize=32)
+def _hann(size: int, device: torch.device) -> Tensor:
+    return torch.hann_window(size, device=device)
+
+
+def stft(x: Tensor, window: int) -> Tensor:
+    """Complex spectrum [batch, bins, frames] of sound [batch, n]: periodic Hann, hop a quarter, centred, reflected."""
+    return torch.stft(x, window, window // 4, window=_hann(window, x.device), center=True, return_complex=True)
+
+
+def spectral_distance(x: Tensor, y: Tensor, windows: tuple[int, ...] = WINDOWS) -> Tensor:
+    """Multiscale spectral distance of sounds [batch, n], mean over the batch; differentiable in y.
+
+    Sum over windows of ||X| - |Y||_F / |||X|||_F + mean |ln max(|X|, 1e-5) - ln max(|Y|, 1e-5)|, the norms taken per
+    example. This is Caillon & Esling 2021, eq. 5, with the absolute log term common in practice
+    (Yamamoto et al. 2020, eq. 4 to 6); x is the reference.
+    """
+    scales = [_SpectralScale.apply(x, y, window) for window in windows]
+    return torch.stack(scales).sum()
+
+
+class _SpectralScale(torch.autograd.Function):
+    """One window's distance with the gradient worked out by hand in the forward pass.
+
+    Autograd's way back through a one-sided FFT is a complex FFT of twice the size, and its chain over the magnitudes
+    passes ten times through memory: by hand the whole loss takes about a third of the time on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, window: int) -> Tensor:
+        taper = _hann(window, x.device)
+        a = _magnitude(torch.fft.rfft(_frames(x, window) * taper))
+        spectrum = torch.fft.rfft(_frames(y.detach(), window) * taper)
+        b = _magnitude(spectrum)
+        batch, cells = len(b), b[0].numel()
+        # Relative to at least a faint sound: a silent crop must not rule the batch.
+        size = torch.linalg.vector_norm(a.flatten(1), dim=1) + 1e-3 * cells**0.5
+        difference = b - a
+        norm = torch.linalg.vector_norm(difference.flatten(1), dim=1).clamp_min(1e-6)
+        b.clamp_(min=LOG_FLOOR)
+        log_ratio = torch.log(b / a.clamp_(min=LOG_FLOOR))
+        loss = (norm / size).mean() + log_ratio.abs().mean()
+        if y.requires_grad:
+            # d loss / d|Y|, then along Y / |Y| back to the spectrum.
+            gradient = difference.mul_((1 / (norm * size * batch))[:, None, None])
+            gradient.addcdiv_(log_ratio.sign_(), b, value=1 / (batch * cells)).div_(b)
+            spectrum.mul_(gradient)
+            spectrum[..., 1:-1] *= 0.5  # the inverse transform counts the inner bins twice
+            frames = torch.fft.irfft(spectrum, n=window, norm="forward").mul_(taper)
+            ctx.save_for_backward(_overlap_add(frames, window, y.shape[-1]))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[None, Tensor, None]:
+        return None, ctx.saved_tensors[0] * upstream[0], None
+
+
+def _frames(x: Tensor, window: int) -> Tensor:
+    """[batch, n] to overlapping frames [batch, frames, window] as torch.stft cuts them (centred, reflected)."""
+    padded = F.pad(x[:, None], (window // 2, window // 2), mode="reflect")[:, 0]
+    return padded.unfold(-1, window, window // 4)
+
+
+def _magnitude(spectrum: Tensor) -> Tensor:
+    parts = torch.view_as_real(spectrum)
+    return (parts[..., 0].square() + parts[..., 1].square()).sqrt_()
+
+
+def _overlap_add(frames: Tensor, window: int, length: int) -> Tensor:
+    """Adjoint of `_frames`: sum frames back into sound [batch, length], folding in what the reflection doubled."""
+    batch, count, _ = frames.shape
+    hop, half = window // 4, window // 2
+    padded = frames.new_zeros(batch, (count + 3) * hop)
+    quarters = padded.view(batch, -1, hop)
+    for k in range(4):
+        quarters[:, k : k + count] += frames[..., k * hop : (k + 1) * hop]
+    padded = F.pad(padded, (0, max(0, length + window - padded.shape[-1])))
+    x = padded[:, half : half + length].clone()
+    x[:, 1 : half + 1] += padded[:, :half].flip(-1)
+    x[:, length - 1 - half : length - 1] += padded[:, half + length : 2 * half + length].flip(-1)
+    return x
+
+
+def waveform_distance(x: Tensor, y: Tensor, rate: int, window: int = 2048, full: float = 1000.0, none: float =
+2500.0) -> Tensor:
+    """Phase-aware distance of the low frequencies of sounds [batch, n]: noise to signal, 0 same, 1 as bad as silence.
+
+    |X - Y|^2 over the locally smoothed |X|^2, averaged with weights (smoothed power)^0.3, so that a loud
+    partial does not hide its neighbours; full weight below `full` Hz, none above `none` Hz, where a few
+    kilobits cannot carry phase.
+    """
+    frequency = torch.arange(window // 2 + 1, device=x.device) * (rate / window)
+    weight = ((none - frequency) / (none - full)).clamp(0, 1)
+    bins = int((weight > 0).sum())
+    with torch.no_grad():
+        a = stft(x, window)[:, :bins]
+        power = a.real.square() + a.imag.square()
+        smooth = F.avg_pool2d(power[:, None], (9, 3), 1, (4, 1), count_include_pad=False)[:, 0] + 1e-4
+        importance = weight[None, :bins, None] * smooth**0.3
+        importance = importance / importance.mean((1, 2), keepdim=True)
+    b = stft(y, window)[:, :bins]
+    error = (a.real - b.real).square() + (a.imag - b.imag).square()
+    # The square root of large ratios: a transient's pre-echo must not outweigh everything else.
+    ratio = error / smooth
+    return (importance * torch.where(ratio > 1, 2 * (ratio + 1e-9).sqrt() - 1, ratio)).mean()

@@ -1,0 +1,233 @@
+"""`ravecodec train`: one loop for both stages, resumable at any moment."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..network.config import NetworkConfig, load_preset
+from ..network.vae import RaveNet
+from . import checkpoint
+from .memory import keep_freed_memory
+from .options import TrainOptions
+from .stages import Adversarial, Representation, Truncation
+from .store import Sampler, Store
+
+log = logging.getLogger("ravecodec.train")
+BITS_PER_NAT = 1.4426950408889634
+
+
+class Trainer:
+    """The state of a run: network, optimisers, moving average, beta, step."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        from lightning_fabric import Fabric
+
+        keep_freed_memory()
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self.options = options
+        self.fabric = Fabric(accelerator=options.accelerator, devices=options.devices, precision=options.precision)  # type: ignore[arg-type]
+        self.fabric.launch()
+        torch.manual_seed(options.seed + 7919 * self.fabric.global_rank)
+        saved = checkpoint.load(options.out)
+        if saved is not None and saved["stage"] != options.stage:
+            raise ValueError(
+                f"{options.out}: holds stage {saved['stage']}; "
+                f"give stage {options.stage} a folder of its own"
+            )
+        net, truncation = self._network(saved)
+        self.config: NetworkConfig = net.config
+        self.average = {k: v.detach().clone().to(self.fabric.device) for k, v in net.state_dict().items()}
+        self.step, self.seen, self.trained, self.beta = 0, 0.0, 0.0, options.beta or 1e-3
+        if options.stage == 1:
+            self.module: Any = Representation(net)
+            groups = [list(net.parameters())]
+        else:
+            self.module = Adversarial(net, truncation)
+            groups = [[p for p in net.parameters() if p.requires_grad], list(self.module.discriminator.parameters())]
+        betas = (0.8, 0.99) if options.stage == 1 else (0.5, 0.9)
+        rates = [options.learning_rate, options.learning_rate / 2]
+        optimisers = [
+            torch.optim.AdamW(g, lr=r, betas=betas, weight_decay=1e-3) for g, r in zip(groups, rates, strict=False)
+        ]
+        self.rates = rates[: len(optimisers)]
+        self.net = net
+        self.groups = groups
+        self.module, *self.optimisers = self.fabric.setup(self.module, *optimisers)
+        if saved is not None:
+            self._restore(saved)
+        store = Store(options.store)
+        self.sampler = Sampler(store, options.weights, self.fabric.device, options.seed + 101 * self.fabric.global_rank)
+        log.info(
+            "%s: %.2f h of sound; network %s, %.2f M parameters; stage %d from step %d",
+            options.store, store.seconds / 3600, self.config.name, net.parameter_count() / 1e6, options.stage,
+            self.step,
+        )
+
+    def _network(self, saved: dict[str, Any] | None) -> tuple[RaveNet, Truncation | None]:
+        from ..modelfile import load_model
+
+        truncation = None
+        if self.options.init_from is not None:
+            model = load_model(self.options.init_from)
+            if model.basis is not None:
+                b = model.basis
+                truncation = Truncation(
+                    *(torch.from_numpy(a) for a in (b.mean, b.vectors, b.singular_values, b.noise))
+                )
+            net = model.network
+        elif saved is not None:
+            net = RaveNet(NetworkConfig.from_dict(saved["config"]))
+        else:
+            net = RaveNet(load_preset(self.options.preset))
+        if self.options.stage == 2 and truncation is None:
+            log.warning("stage 2 without a calibrated --init-from: the decoder will not see quantised latents")
+        return net, truncation
+
+    def run(self, progress: Callable[[int, dict[str, float]], None] | None = None) -> dict[str, float]:
+        """Train until --steps or --minutes is reached; returns the last smoothed losses."""
+        o = self.options
+        writer = self._writer()
+        began = saved_at = time.monotonic()
+        start_step = self.step
+        smooth: dict[str, float] = {}
+        while True:
+            elapsed = time.monotonic() - began
+            share = max(
+                (self.step - 0) / o.steps if o.steps else 0.0,
+                elapsed / (60 * o.minutes) if o.minutes else 0.0,
+            )
+            if share >= 1:
+                break
+            factor = min(1.0, (self.step + 1) / o.warmup, (1 - share) / o.decay if o.decay else 1.0)
+            for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * factor
+            x = self.sampler.batch(self.step, o.batch, o.crop)
+            losses = self._stage_one(x) if o.stage == 1 else self._stage_two(x)
+            self.step += 1
+            self.seen += x.shape[0] * x.shape[-1] / self.config.rate * self.fabric.world_size
+            self._update_average()
+            if self.step % o.log_every == 0:
+                values = {k: float(v) for k, v in losses.items()}
+                if not all(abs(v) < float("inf") for v in values.values()):
+                    raise FloatingPointError(
+                        f"step {self.step}: a loss is not finite: {values}; the last checkpoint is whole"
+                    )
+                for k, v in values.items():
+                    smooth[k] = v if k not in smooth else 0.9 * smooth[k] + 0.1 * v
+                elapsed = time.monotonic() - began
+                smooth["seconds_per_second"] = (
+                    (self.step - start_step) * o.batch * o.crop / self.config.rate * self.fabric.world_size / elapsed
+                )
+                if writer is not None:
+                    for k, v in values.items():
+                        writer.add_scalar(f"stage{o.stage}/{k}", v, self.step)
+                if progress is not None:
+                    progress(self.step, smooth)
+            if writer is not None and self.step % o.audio_every == 0:
+                self._write_audio(writer)
+            if time.monotonic() - saved_at > o.checkpoint_seconds:
+                self.save(time.monotonic() - began)
+                saved_at = time.monotonic()
+        self.save(time.monotonic() - began)
+        return smooth
+
+    def _stage_one(self, x: Tensor) -> dict[str, Tensor | float]:
+        o = self.options
+        losses = self.module(x)
+        loss = losses["spectral"] + o.waveform_weight * losses["waveform"] + self.beta * losses["kl"]
+        self._descend(loss, 0)
+        kilobits = losses["kl"].detach() * BITS_PER_NAT * self.config.rate / self.config.hop / 1000
+        if o.beta is None:
+            # Steer beta by a slow integral controller: the rate is what a codec is asked for, beta is not.
+            ratio = float(kilobits) / o.rate - 1
+            self.beta = min(max(self.beta * 2.718281828 ** (0.004 * max(-1.0, min(1.0, ratio))), 1e-5), 1.0)
+        return {**losses, "kilobits": kilobits, "beta": self.beta}
+
+    def _stage_two(self, x: Tensor) -> dict[str, Tensor | float]:
+        o = self.options
+        discriminator = list(self.module.discriminator.parameters())
+        for p in discriminator:
+            p.requires_grad_(False)
+        losses = self.module(x)
+        sound = losses.pop("sound").detach()
+        loss = (
+            losses["spectral"]
+            + o.waveform_weight * losses["waveform"]
+            + o.adversarial_weight * losses["adversarial"]
+            + o.matching_weight * losses["matching"]
+        )
+        self._descend(loss, 0)
+        for p in discriminator:
+            p.requires_grad_(True)
+        judged = self.module(x, sound)
+        self._descend(judged["discriminator"], 1)
+        return {**losses, **judged}
+
+    def _descend(self, loss: Tensor, which: int) -> None:
+        optimiser = self.optimisers[which]
+        optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        norm = torch.nn.utils.clip_grad_norm_(self.groups[which], 5.0)
+        if torch.isfinite(norm):  # one bad batch is dropped; a run of them ends the training at the next log
+            optimiser.step()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+        current = self.net.state_dict()
+        names = [k for k, v in current.items() if v.is_floating_point()]
+        torch._foreach_lerp_([self.average[k] for k in names], [current[k] for k in names], 1 - decay)
+
+    def averaged_network(self) -> RaveNet:
+        """A copy of the network with the moving average of its weights, in evaluation mode."""
+        net = RaveNet(self.config)
+        net.load_state_dict(self.average)
+        return net.eval()
+
+    def save(self, elapsed: float = 0.0) -> None:
+        """Write the checkpoint (on the first process)."""
+        if self.fabric.global_rank == 0:
+            checkpoint.save(self.options.out, {
+                "stage": self.options.stage, "step": self.step, "seen": self.seen, "trained": self.trained + elapsed,
+                "beta": self.beta, "config": self.config.to_dict(), "average": self.average,
+                "module": self.module.state_dict(), "optimisers": [x.state_dict() for x in self.optimisers],
+            })
+        self.fabric.barrier()
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.module.load_state_dict(saved["module"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.average = {k: v.to(self.fabric.device) for k, v in saved["average"].items()}
+        self.step, self.seen, self.trained, self.beta = saved["step"], saved["seen"], saved["trained"], saved["beta"]
+
+    def _writer(self) -> Any:
+        if self.fabric.global_rank != 0:
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self.options.out / "tensorboard"))
+
+    @torch.no_grad()
+    def _write_audio(self, writer: Any) -> None:
+        x = self.sampler.batch(10**9, 2, 4 * self.config.rate // self.config.hop * self.config.hop)
+        net = self.averaged_network().to(self.fabric.device)
+        y = net.decode(net.encode(x).mean).cpu().clamp(-1, 1)
+        for i in range(len(x)):
+            writer.add_audio(f"original/{i}", x[i].cpu(), self.step, self.config.rate)
+            writer.add_audio(f"decoded/{i}", y[i], self.step, self.config.rate)
+
+
+def train(options: TrainOptions, progress: Callable[[int, dict[str, float]], None] | None = None) -> Trainer:
+    """Run a training and return it; raises FileNotFoundError or ValueError naming the file that is wrong."""
+    trainer = Trainer(options)
+    trainer.run(progress)
+    return trainer

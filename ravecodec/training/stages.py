@@ -1,0 +1,117 @@
+"""The two stages: what one batch of sound costs the network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..network.discriminator import Discriminator, feature_matching, hinge_discriminator, hinge_generator
+from ..network.vae import RaveNet
+from .losses import spectral_distance, waveform_distance
+
+
+def training_noise(net: RaveNet, like: Tensor) -> Tensor:
+    """Fresh uniform noise [batch, bands, time] for the noise head."""
+    time = like.shape[-1] // net.config.bands
+    return torch.rand(like.shape[0], net.config.bands, time, device=like.device) * 2 - 1
+
+
+class Representation(nn.Module):
+    """Stage 1: encoder and decoder learn together (evidence lower bound with a spectral likelihood)."""
+
+    def __init__(self, net: RaveNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Losses of sound [batch, 1, n]: spectral, waveform, and kl in nats per frame."""
+        posterior = self.net.encode(x)
+        y = self.net.pqmf.inverse(self.net.decode_bands(posterior.sample(), training_noise(self.net, x)))
+        x, y = x[:, 0].float(), y[:, 0].float()
+        return {
+            "spectral": spectral_distance(x, y),
+            "waveform": waveform_distance(x, y, self.net.config.rate),
+            "kl": posterior.kl().float().sum(1).mean(),
+        }
+
+
+class Truncation(nn.Module):
+    """Latents as the decoder will get them: rotated, cut to some components, quantised with some step, rotated back."""
+
+    mean: Tensor
+    vectors: Tensor
+    steps: Tensor
+    cumulative: Tensor
+
+    def __init__(self, mean: Tensor, vectors: Tensor, singular_values: Tensor, noise: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("vectors", vectors.float())
+        self.register_buffer("steps", 12**0.5 * noise.float())
+        self.register_buffer("cumulative", (singular_values.cumsum(0) / singular_values.sum()).float())
+
+    def forward(self, latents: Tensor, low: float = 0.6, finest: int = -20, coarsest: int = 8) -> Tensor:
+        """Latents [batch, latents, frames] with a fidelity and a step drawn for each example."""
+        batch = latents.shape[0]
+        # Half the examples keep nearly everything: that is where the codec is mostly used.
+        drawn = torch.rand(batch, device=latents.device)
+        wide = low + (1 - low) * torch.rand_like(drawn)
+        fidelity = torch.where(drawn < 0.5, 0.98 + 0.02 * torch.rand_like(drawn), wide)
+        keep = (self.cumulative[None] < fidelity[:, None]).sum(1) + 1
+        mask = torch.arange(len(self.steps), device=latents.device)[None] < keep[:, None]
+        q = torch.randint(finest, coarsest + 1, (batch, 1), device=latents.device)
+        steps = self.steps[None] * 2.0 ** (q / 8)
+        rotated = torch.einsum("dc,bct->bdt", self.vectors, latents - self.mean[:, None])
+        rounded = torch.round(rotated / steps[..., None]) * steps[..., None] * mask[..., None]
+        return torch.einsum("dc,bdt->bct", self.vectors, rounded) + self.mean[:, None]
+
+
+class Adversarial(nn.Module):
+    """Stage 2: the encoder stands still; decoder against discriminator, on truncated and quantised latents."""
+
+    def __init__(self, net: RaveNet, truncation: Truncation | None) -> None:
+        super().__init__()
+        self.net, self.truncation = net, truncation
+        self.discriminator = Discriminator(net.config)
+        freeze_encoder(net)
+
+    def train(self, mode: bool = True) -> Adversarial:
+        """Like nn.Module.train, but what is frozen stays in evaluation mode, so that no statistic drifts."""
+        super().train(mode)
+        self.net.encoder.eval()
+        return self
+
+    def generate(self, x: Tensor) -> Tensor:
+        """Decode what is left of sound x [batch, 1, n] after the codec."""
+        with torch.no_grad():
+            posterior = self.net.encode(x)
+            latents = posterior.sample() if self.truncation is None else self.truncation(posterior.mean)
+        return self.net.pqmf.inverse(self.net.decode_bands(latents, training_noise(self.net, x)))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Without y: the decoder's losses and its sound. With y, that sound: the discriminator's loss."""
+        if y is not None:
+            return {"discriminator": hinge_discriminator(self.discriminator(x), self.discriminator(y.detach()))}
+        y = self.generate(x)
+        with torch.no_grad():
+            real = self.discriminator(x)
+        fake = self.discriminator(y)
+        return {
+            "sound": y,
+            "adversarial": hinge_generator(fake),
+            "matching": feature_matching(real, fake),
+            "spectral": spectral_distance(x[:, 0].float(), y[:, 0].float()),
+            "waveform": waveform_distance(x[:, 0].float(), y[:, 0].float(), self.net.config.rate),
+        }
+
+
+def encoder_parameters(net: RaveNet) -> list[nn.Parameter]:
+    """Everything on the encoder's side."""
+    own = list(net.encoder.parameters())
+    return own + ([net.lapped.analysis] if net.lapped is not None else [])
+
+
+def freeze_encoder(net: RaveNet) -> None:
+    """Stop gradients to the encoder's side."""
+    for parameter in encoder_parameters(net):
+        parameter.requires_grad_(False)

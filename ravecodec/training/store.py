@@ -1,0 +1,88 @@
+"""The training store: mono 16-bit sound at one rate in one flat file, and an index of what stands where."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SOUND, INDEX, SKIPPED, FORMAT = "sound.i16", "index.jsonl", "skipped.csv", "store.json"
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A run of samples in the store."""
+
+    source: str
+    kind: str
+    start: int
+    length: int
+
+
+class Store:
+    """Read access to a store made by `ravecodec prepare`; raises FileNotFoundError or ValueError naming the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / INDEX).is_file():
+            raise FileNotFoundError(f"{folder}: not a training store (make one with 'ravecodec prepare')")
+        self.folder = folder
+        self.rate = int(json.loads((folder / FORMAT).read_text())["rate"])
+        self.excerpts = [Excerpt(**json.loads(line)) for line in _whole_lines(folder / INDEX)]
+        if not self.excerpts:
+            raise ValueError(f"{folder}: the training store is empty")
+        self.sound = np.memmap(folder / SOUND, dtype="<i2", mode="r")
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all excerpts."""
+        return sum(e.length for e in self.excerpts) / self.rate
+
+    def seconds_by_kind(self) -> dict[str, float]:
+        """Duration of each kind of sound."""
+        total: dict[str, float] = {}
+        for e in self.excerpts:
+            total[e.kind] = total.get(e.kind, 0.0) + e.length / self.rate
+        return total
+
+
+def _whole_lines(path: Path) -> list[str]:
+    # A line without its end is one that a killed 'prepare' was writing.
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+class Sampler:
+    """Random crops with random gain and polarity, on the device that holds the sound.
+
+    The chance of an excerpt is its length times the weight of its kind; `seed` and the number of batches
+    drawn decide everything.
+    """
+
+    def __init__(self, store: Store, weights: dict[str, float], device: torch.device, seed: int) -> None:
+        # On a CPU the operating system pages the file in; an accelerator holds the whole of it.
+        self.sound = torch.from_numpy(np.memmap(store.sound.filename, np.int16, "c")).to(device)  # type: ignore[arg-type]
+        self.starts = torch.tensor([e.start for e in store.excerpts], device=device)
+        self.lengths = torch.tensor([e.length for e in store.excerpts], device=device)
+        weight = torch.tensor([weights.get(e.kind, 1.0) for e in store.excerpts], device=device)
+        self.chance = self.lengths * weight
+        self.chance = self.chance / self.chance.sum()
+        self.device, self.seed = device, seed
+
+    def batch(self, number: int, count: int, length: int) -> Tensor:
+        """Crops [count, 1, length] in about -1 ... 1: batch `number` of this seed."""
+        dice = torch.Generator(device=self.device).manual_seed(self.seed * 1_000_003 + number)
+        chosen = torch.multinomial(self.chance, count, replacement=True, generator=dice)
+        uniform = torch.rand(3, count, generator=dice, device=self.device)
+        # A short excerpt is filled up with what stands after it in the store.
+        free = (self.lengths[chosen] - length).clamp_min(0)
+        first = self.starts[chosen] + (uniform[0] * (free + 1)).long()
+        first = first.clamp_max(len(self.sound) - length).clamp_min(0)
+        crops = self.sound[first[:, None] + torch.arange(length, device=self.device)].float() / 32768
+        gain = 10 ** ((uniform[1] * 18 - 12) / 20) * torch.where(uniform[2] < 0.5, -1.0, 1.0)
+        # Never louder than full scale.
+        gain = gain / (crops.abs().amax(1) * gain.abs()).clamp_min(1.0)
+        return (crops * gain[:, None])[:, None]
