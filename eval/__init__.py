@@ -1,0 +1,16 @@
+"""The measurement: corpora, distances, codecs behind one interface, sweeps, tables and plots.
+
+The parts, in the order in which a sweep uses them:
+
+    corpus     a folder or a manifest → clips, read as float [n, ch] at 48 kHz
+    codecs     ravecodec, Opus and the anchors behind encode(wav) → bytes, decode(bytes) → wav
+    metrics    one distance a file, each with its formula and its source
+    measure    one clip through one codec → one row
+    points     which codecs at which settings
+    sweep      every clip through every operating point, cached and in parallel
+    summary    rows → means with bootstrap intervals, by kind and overall
+    results, table, plots, spectrogram    what people read
+
+Nothing here knows a codec's bits beyond the length of what `encode` returned and the facts that its header
+states.
+"""
