@@ -1,0 +1,49 @@
+"""The interface that every codec of a comparison stands behind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from eval.audio import Audio
+
+
+class Codec(ABC):
+    """A codec at one setting: sound → bytes → sound.
+
+    A codec is made with its settings as keyword arguments, which are plain JSON values: they are its identity
+    in results and caches. Whatever `encode` returns is what is counted, so it must be the whole file: headers
+    included. A new codec needs `encode` and `decode`, and a line `register("name", ItsClass)`.
+    """
+
+    name: ClassVar[str]
+    rated: ClassVar[bool] = True
+    """Whether the bytes mean a rate. Anchors only carry sound from encode to decode: they have none."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings: Mapping[str, Any] = settings
+
+    @property
+    def label(self) -> str:
+        """The name that tables and plots print."""
+        return " ".join([self.name, *(f"{key}={value}" for key, value in self.settings.items())])
+
+    def identity(self) -> Mapping[str, str]:
+        """What besides name and settings decides the result (a program's version, a model's hash).
+
+        Called before a sweep starts; raises Unavailable where something is missing.
+        """
+        return {}
+
+    @abstractmethod
+    def encode(self, wav: Audio, rate: int) -> bytes:
+        """The sound [n, ch] at `rate` Hz as the bytes of a file; CodecError where it fails."""
+
+    @abstractmethod
+    def decode(self, data: bytes) -> tuple[Audio, int]:
+        """What `encode` wrote, as sound [n, ch] (exactly as many samples as went in) and its rate in Hz."""
+
+    def facts(self, data: bytes) -> Mapping[str, float]:
+        """Figures that the file states about itself; known are payload_bits, model_bits and components."""
+        return {}
