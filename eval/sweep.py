@@ -1,0 +1,208 @@
+"""The rate-distortion sweep: every clip coded into real bytes at every operating point, and measured.
+
+results = sweep.run("clips/", "out/", points.usual(opus=[6, 12, 24]), jobs=2)
+print(table.text(results))
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from eval import cache, codecs, corpus, provenance, summary, table
+from eval.corpus import Clip
+from eval.errors import EvalError
+from eval.measure import Measurement, measure
+from eval.metrics import METRICS, Metric, select
+from eval.points import FIDELITIES, STEPS, Point, usual
+from eval.results import Results
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A clip at a point, the metrics that apply to it, and its name in the cache."""
+
+    clip: Clip
+    point: Point
+    metrics: tuple[Metric, ...]
+    key: str
+
+
+def run(
+    data: str | Path,
+    out: str | Path,
+    points: Sequence[Point] | None = None,
+    metrics: Iterable[str] | None = None,
+    jobs: int = 1,
+    *,
+    seed: int = 0,
+    backend: str = "loky",
+    plots: bool = True,
+    progress: bool | None = None,
+) -> Results:
+    """Measures every clip of `data` at every operating point and writes the record into the folder `out`.
+
+    data      a folder of sound or a manifest (see eval.corpus)
+    points    operating points (None: points.usual())
+    metrics   names in eval.metrics (None: all)
+    jobs      processes, by joblib; 1 works in this process, which is what a decoder on a GPU wants
+    seed      of the bootstrap
+    backend   joblib's
+    plots     whether to draw
+    progress  a bar on standard error (None: only on a terminal)
+
+    Writes results.json, results.csv, clips.csv, table.md, rate.png/.svg, fidelity.png/.svg, and cache.jsonl,
+    from which a repeated or interrupted sweep takes what it has already measured: a result is known by the
+    content of the clip, the codec, its settings, its version or model, and the metric's version.
+
+    Raises CorpusError for a corpus without clips and Unavailable for a missing program, package or codec,
+    both before any work. Clips that fail are recorded (`Results.failures`) and do not stop the sweep.
+    """
+    clips = corpus.load(data)
+    chosen = select(metrics)
+    wanted = list({point.key: point for point in (usual() if points is None else points)}.values())
+    identities = {point.key: dict(point.create().identity()) for point in wanted}
+    sounds = {clip.name: cache.file_digest(clip.path) for clip in clips}
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    store = cache.Cache(out / "cache.jsonl")
+
+    # A clip's points one after another: each process reads a clip once.
+    cases = []
+    for clip, point in itertools.product(clips, wanted):
+        apply = tuple(metric for metric in chosen if metric.applies(clip.kind))
+        key = cache.key(sounds[clip.name], point.codec, point.settings, identities[point.key])
+        cases.append(_Case(clip, point, apply, key))
+    failed = _work(cases, store, jobs, backend, progress)
+    cases.sort(key=lambda case: wanted.index(case.point))
+    rows = [_row(case, failed.get(case.key) or store.get(case.key)) for case in cases]
+    lines = summary.summarise(rows, [metric.name for metric in chosen], seed)
+    about = _about(Path(data), clips, sounds, chosen, seed)
+    about["points"] = [
+        {"codec": point.codec, "settings": dict(point.settings), "identity": identities[point.key]}
+        for point in wanted
+    ]
+    results = Results(about, rows, lines)
+    results.write(out)
+    (out / "table.md").write_text(table.markdown(results, intervals=True), encoding="utf-8")
+    if plots:
+        from eval import plots as drawing
+
+        drawing.draw(results, out)
+    return results
+
+
+def _work(
+    cases: Sequence[_Case], store: cache.Cache, jobs: int, backend: str, progress: bool | None
+) -> dict[str, Measurement]:
+    """Measures what the store lacks and keeps it there; returns what failed, by key."""
+    from tqdm import tqdm
+
+    todo = []
+    for case in {case.key: case for case in cases}.values():
+        known = store.get(case.key)
+        missing = tuple(m for m in case.metrics if known is None or m.versioned not in known.metrics)
+        if known is None or missing:
+            todo.append(replace(case, metrics=missing))
+    failed = {}
+    hidden = None if progress is None else not progress  # for tqdm, None means: unless on a terminal
+    with tqdm(total=len(todo), disable=hidden, unit="clip", desc="sweep") as bar:
+        for case, new in zip(todo, _measurements(todo, jobs, backend), strict=True):
+            if new.error is not None:
+                failed[case.key] = new
+            else:
+                old = store.get(case.key) or Measurement()
+                values = {metric.versioned: new.metrics[metric.name] for metric in case.metrics}
+                merged = {**old.metrics, **values}, {**old.notes, **new.notes}
+                store.put(case.key, replace(new, metrics=merged[0], notes=merged[1]))
+            bar.update()
+    return failed
+
+
+def _measurements(cases: Sequence[_Case], jobs: int, backend: str) -> Iterator[Measurement]:
+    """The measurements of the cases, in their order."""
+    # What makes the codec travels with the case, so that codecs which a user registered exist in workers too.
+    arguments = [(case, codecs.factory(case.point.codec)) for case in cases]
+    if jobs == 1:
+        yield from itertools.starmap(_measure, arguments)
+        return
+    import joblib
+
+    # One thread in each process: with as many processes as processors, more only fight each other.
+    threads: dict[str, Any] = {"inner_max_num_threads": 1} if backend == "loky" else {}
+    with joblib.parallel_config(backend=backend, **threads):
+        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)
+        yield from parallel(joblib.delayed(_measure)(*each) for each in arguments)
+
+
+def _measure(case: _Case, factory: codecs.Factory) -> Measurement:
+    return measure(case.clip, factory(**case.point.settings), case.metrics)
+
+
+def _row(case: _Case, known: Measurement | None) -> summary.Row:
+    """A row shows the metrics of this sweep that apply to the clip, whatever else the cache knows of it."""
+    point = case.point
+    measurement = known or Measurement(error="not measured")
+    if measurement.error is None:
+        values = {metric.name: measurement.metrics.get(metric.versioned) for metric in case.metrics}
+        notes = {name: note for name, note in measurement.notes.items() if values.get(name, 0) is None}
+        measurement = replace(measurement, metrics=values, notes=notes)
+    label = point.create().label
+    return summary.Row(point.codec, label, point.settings, case.clip.name, case.clip.kind, measurement)
+
+
+def _about(
+    data: Path, clips: Sequence[Clip], sounds: Mapping[str, str], chosen: Sequence[Metric], seed: int
+) -> dict[str, Any]:
+    kinds = dict.fromkeys(clip.kind for clip in clips)
+    return {
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "corpus": {
+            "name": data.resolve().name,
+            "clips": len(clips),
+            "kinds": {kind: sum(clip.kind == kind for clip in clips) for kind in kinds},
+            "sha256": dict(sounds),
+        },
+        "seed": seed,
+        "bootstrap": {"resamples": summary.RESAMPLES, "level": summary.LEVEL},
+        "machine": provenance.machine(),
+        "packages": provenance.packages(),
+        "git": provenance.commit(),
+        "metrics": {metric.name: metric.about() for metric in chosen},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """python -m eval.sweep: see --help."""
+    parser = argparse.ArgumentParser(prog="python -m eval.sweep", description="A rate-distortion sweep.")
+    parser.add_argument("--data", required=True, help="folder of sound, or a manifest (columns file, kind)")
+    parser.add_argument("--out", required=True, help="folder for the record, the tables and the plots")
+    parser.add_argument("--model", default="default", help="a shipped model's name, or a model file")
+    parser.add_argument("--fidelity", type=float, nargs="*", default=FIDELITIES, help="fidelities f")
+    parser.add_argument("--step", type=int, nargs="*", default=STEPS, help="step indices q (1/8 octave)")
+    parser.add_argument("--opus", type=float, nargs="*", default=(), metavar="KBPS", help="Opus bitrates")
+    parser.add_argument("--no-anchors", action="store_true", help="leave the anchors out")
+    parser.add_argument("--metrics", nargs="+", choices=list(METRICS), help="default: all")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    given = parser.parse_args(arguments)
+    points = usual(given.model, given.fidelity, given.step, given.opus, not given.no_anchors)
+    try:
+        results = run(given.data, given.out, points, given.metrics, given.jobs, seed=given.seed)
+    except EvalError as error:
+        print(f"eval.sweep: {error}", file=sys.stderr)
+        return 1
+    print(table.text(results), end="")
+    for row in results.failures:
+        print(f"failed: {row.label}, {row.clip}: {row.measurement.error}", file=sys.stderr)
+    return 1 if results.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
