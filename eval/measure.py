@@ -54,6 +54,7 @@ def measure(clip: Clip, codec: Codec, metrics: Sequence[Metric]) -> Measurement:
     """
     try:
         wav = _read(clip)
+        codec.prepare()
         started = time.perf_counter()
         data = codec.encode(wav, RATE)
         encoded = time.perf_counter()

@@ -1,6 +1,6 @@
 """The rate-distortion sweep: every clip coded into real bytes at every operating point, and measured.
 
-results = sweep.run("clips/", "out/", points.usual(opus=[6, 12, 24]), jobs=2)
+results = sweep.run("clips/", "out/", sweep.points(opus=[6, 12, 24]), jobs=2)
 print(table.text(results))
 """
 
@@ -22,6 +22,8 @@ from eval.measure import Measurement, measure
 from eval.metrics import METRICS, Metric, select
 from eval.points import FIDELITIES, STEPS, Point, usual
 from eval.results import Results
+
+points = usual  # sweep.run(data, out, sweep.points(opus=[6, 12])) needs one import
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def run(
     """Measures every clip of `data` at every operating point and writes the record into the folder `out`.
 
     data      a folder of sound or a manifest (see eval.corpus)
-    points    operating points (None: points.usual())
+    points    operating points (None: sweep.points())
     metrics   names in eval.metrics (None: all)
     jobs      processes, by joblib; 1 works in this process, which is what a decoder on a GPU wants
     seed      of the bootstrap

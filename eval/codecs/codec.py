@@ -36,6 +36,9 @@ class Codec(ABC):
         """
         return {}
 
+    def prepare(self) -> None:  # noqa: B027  (an empty default is meant)
+        """Loads what coding needs, so that start-up does not count as coding time."""
+
     @abstractmethod
     def encode(self, wav: Audio, rate: int) -> bytes:
         """The sound [n, ch] at `rate` Hz as the bytes of a file; CodecError where it fails."""

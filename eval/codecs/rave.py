@@ -14,7 +14,7 @@ from eval.errors import Unavailable
 
 
 class RaveCodec(Codec):
-    """ravecodec with a `model`, at a `fidelity` or a number of `components`, and a `step` index q.
+    """ravecodec with a `model`, a `fidelity` (of a `rule`) or a number of `components`, and a `step` index q.
 
     What is None is the codec's default. The model is loaded at first use and kept by each process.
     """
@@ -27,19 +27,19 @@ class RaveCodec(Codec):
         fidelity: float | None = None,
         components: int | None = None,
         step: int | None = None,
+        rule: str | None = None,
     ) -> None:
-        given = {"model": model, "fidelity": fidelity, "components": components, "step": step}
-        super().__init__(**{key: value for key, value in given.items() if value is not None})
+        given = {"fidelity": fidelity, "components": components, "step": step, "rule": rule}
+        self.options = {key: value for key, value in given.items() if value is not None}
+        super().__init__(model=model, **self.options)
         self.model = model
-        self.options = {"fidelity": fidelity, "components": components, "step": step}
 
     @property
     def label(self) -> str:
-        short = {"fidelity": "f", "components": "r", "step": "q"}
-        parts = [f"{short[key]}={value:g}" for key, value in self.options.items() if value is not None]
-        return " ".join(
-            ["ravecodec" if self.model == "default" else f"ravecodec {Path(self.model).stem}", *parts]
-        )
+        short = {"fidelity": "f", "components": "r", "step": "q", "rule": "rule"}
+        parts = [f"{short[key]}={value}" for key, value in self.options.items()]
+        name = self.name if self.model == "default" else f"{self.name} {Path(self.model).stem}"
+        return " ".join([name, *parts])
 
     def identity(self) -> Mapping[str, str]:
         codec = _load(self.model)
@@ -49,6 +49,9 @@ class RaveCodec(Codec):
             "tables_id": _hex(codec.tables_id),
             "code": _code_digest(),
         }
+
+    def prepare(self) -> None:
+        _load(self.model)
 
     def encode(self, wav: Audio, rate: int) -> bytes:
         coded: bytes = _load(self.model).encode(wav, rate, **self.options)
