@@ -7,6 +7,7 @@ must be picklable (a module's function, or a `functools.partial` of one).
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -116,13 +117,15 @@ def run(
         return
     from joblib import Parallel, delayed
 
+    # What joblib says when the user interrupts; the user knows.
+    warnings.filterwarnings("ignore", message=".*tasks which were still being processed", module="joblib")
     outcomes = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
         delayed(_guarded)(work, task) for task in pending
     )
     try:
         yield from outcomes
     except BaseException:  # workers ended from outside cannot clear up after themselves
-        _remove_parts(pending)
+        remove_parts(pending)
         raise
 
 
@@ -170,7 +173,8 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"cannot be made ({error.strerror})", file=folder) from error
 
 
-def _remove_parts(tasks: Iterable[Task]) -> None:
+def remove_parts(tasks: Iterable[Task]) -> None:
+    """Remove the unfinished files beside the destinations of tasks."""
     from ravecodec.output import part_name
 
     for task in tasks:

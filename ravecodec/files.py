@@ -48,8 +48,10 @@ class StreamCodec(Protocol):
     """The part of `ravecodec.Codec` that files need."""
 
     def encode_stream(
-        self, blocks: Iterable[Samples], rate: int, channels: int, out: BinaryIO, **options: Any
-    ) -> Header: ...
+        self, blocks: Iterable[Samples], rate: int, channels: int, out: BinaryIO, *, samples: int | None = None,
+        fidelity: float | None = None, components: int | None = None, step: int | None = None,
+        rule: str = "sigma", tags: Mapping[str, str] | None = None,
+    ) -> Header: ...  # fmt: skip
 
     def decode_stream(self, file: BinaryIO, *, rate: Rate = None) -> DecodedStream: ...
 
@@ -81,6 +83,7 @@ def encode_file(
     fidelity: float | None = None,
     components: int | None = None,
     step: int | None = None,
+    rule: str = "sigma",
     tags: Mapping[str, str] | None = None,
     force: bool = True,
     progress: Progress | None = None,
@@ -91,7 +94,7 @@ def encode_file(
         source: any format libsndfile reads, 1 to 8 channels, 1 to 768 kHz.
         destination: the .rvc file; its folder must exist.
         codec: from `ravecodec.load`.
-        fidelity, components, step: the operating point, as for `Codec.encode`.
+        fidelity, components, step, rule: the operating point, as for `Codec.encode`.
         tags: text to keep in the header.
         force: replace a destination that exists.
         progress: called with the samples done, at the source's rate.
@@ -101,13 +104,13 @@ def encode_file(
         OutputError: the destination cannot be written.
     """
     _must_differ(source, destination)
-    options = {"fidelity": fidelity, "components": components, "step": step, "tags": dict(tags or {})}
     with AudioSource(source) as audio, replacing(destination, force=force) as out:
         counted = _Counter(progress)
         blocks = counted.through(audio.blocks())
         header = codec.encode_stream(
-            blocks, audio.info.rate, audio.info.channels, out, samples=audio.info.frames, **options
-        )
+            blocks, audio.info.rate, audio.info.channels, out, samples=audio.info.frames,
+            fidelity=fidelity, components=components, step=step, rule=rule, tags=tags,
+        )  # fmt: skip
         size = out.seek(0, os.SEEK_END)
         return FileResult(counted.samples, audio.info.rate, audio.info.channels, size, header)
 
@@ -192,6 +195,7 @@ def write(
     fidelity: float | None = None,
     components: int | None = None,
     step: int | None = None,
+    rule: str = "sigma",
     tags: Mapping[str, str] | None = None,
 ) -> None:
     """Encode an array into an .rvc file, replacing it whole.
@@ -200,15 +204,15 @@ def write(
         audio: [n] or [n, channels]; floating point with full scale 1, or signed integers.
         rate: of the array, in Hz.
         model: a model's name or path.
-        fidelity, components, step, tags: as for `Codec.encode`.
+        fidelity, components, step, rule, tags: as for `Codec.encode`.
     """
     samples = as_samples(audio)
     codec = cached_codec(find(model))
-    options = {"fidelity": fidelity, "components": components, "step": step, "tags": dict(tags or {})}
     with replacing(file) as out:
         codec.encode_stream(
-            [samples], check_rate(rate), samples.shape[1], out, samples=len(samples), **options
-        )
+            [samples], check_rate(rate), samples.shape[1], out, samples=len(samples),
+            fidelity=fidelity, components=components, step=step, rule=rule, tags=tags,
+        )  # fmt: skip
 
 
 def info(file: PathLike) -> FileInfo:

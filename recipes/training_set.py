@@ -3,7 +3,6 @@
     python recipes/training_set.py corpus              # all packages of packages.toml
     python recipes/training_set.py corpus NAME ...     # some of them
     ravecodec prepare corpus/train stores/train
-    ravecodec prepare corpus/validation stores/validation
 
 Needs Debian or Ubuntu with package lists (`apt-get update`), and the ravecodec environment. Packages are fetched by
 `apt-get download` and opened by `dpkg -x`: nothing is installed. A package that is complete is not fetched again.

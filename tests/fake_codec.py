@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -39,7 +39,7 @@ class FakeCodec:
     def encode_stream(
         self, blocks: Iterable[Samples], rate: int, channels: int, out: BinaryIO, *, samples: int | None = None,
         fidelity: float | None = None, components: int | None = None, step: int | None = None,
-        tags: dict[str, str] | None = None,
+        rule: str = "sigma", tags: Mapping[str, str] | None = None,
     ) -> Header:  # fmt: skip
         out.write(b"FAKE" + bytes(16))
         count = 0

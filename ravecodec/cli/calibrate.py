@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ravecodec.cli.common import Commands
+from ravecodec.cli.common import Commands, log_lines, named_faults
 
 
 def add(commands: Commands) -> None:
@@ -13,10 +13,11 @@ def add(commands: Commands) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "calibrate",
         help="measure basis, steps and entropy tables for a model",
-        description="Measure a trained network on sound it was not trained on, and write the model that codes files.",
+        description="Measure a trained network and write the model that codes files.",
+        epilog="What is measured is the part of the store that training leaves out.",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model, by name or path, or the folder of a run")
-    parser.add_argument("store", metavar="STORE", help="store of sound that was not trained on")
+    parser.add_argument("model", metavar="MODEL", help="the folder of a run, or a model by name or path")
+    parser.add_argument("store", metavar="STORE", help="the training store")
     parser.add_argument("output", metavar="OUT", help="the model file to write (.safetensors)")
     parser.add_argument("--name", help="the model's name (default: that of the file)")
     parser.add_argument("--description", default="", help="one line on what it is for")
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = Path(arguments.output)
     name = arguments.name or output.stem
-    calibrate(arguments.model, Path(arguments.store), output, name=name, description=arguments.description)
+    with log_lines(), named_faults():
+        calibrate(arguments.model, Path(arguments.store), output, name=name, description=arguments.description)
     print(f"{output}: written")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 import time
@@ -88,6 +89,36 @@ def progress(total: float | None, unit: str, quiet: bool = False) -> Iterator[Ca
 
     with tqdm(total=total, unit=unit, leave=False, dynamic_ncols=True) as bar:
         yield bar.update
+
+
+@contextmanager
+def log_lines(quiet: bool = False) -> Iterator[None]:
+    """Show what the library logs on standard error, a line each, without breaking a progress bar."""
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    logger = logging.getLogger("ravecodec")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        with logging_redirect_tqdm([logger]):
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+@contextmanager
+def named_faults() -> Iterator[None]:
+    """Turn the ValueError of a training function, which says what is wrong with its input, into an error of ours."""
+    from ravecodec.errors import RaveCodecError
+
+    try:
+        yield
+    except ValueError as error:
+        raise RaveCodecError(str(error)) from error
 
 
 @contextmanager

@@ -42,6 +42,12 @@ def add(commands: Commands) -> None:
     )
     amount.add_argument("--components", type=whole(1, 1024), metavar="N", help="keep exactly N components")
     parser.add_argument(
+        "--rule",
+        choices=("sigma", "sigma-squared"),
+        default="sigma",
+        help="what the fidelity is a share of: the sum of singular values, or of their squares (default: sigma)",
+    )
+    parser.add_argument(
         "--step", type=whole(-64, 63), metavar="Q", help="quantiser step, eighths of an octave; higher: smaller files"
     )
     parser.add_argument(
@@ -57,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         "fidelity": arguments.fidelity,
         "components": arguments.components,
         "step": arguments.step,
+        "rule": arguments.rule,
         "tags": dict(arguments.tag),
     }
     source = Path(arguments.input)

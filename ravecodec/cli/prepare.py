@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ravecodec.cli.common import Commands, duration, progress, whole
+from ravecodec.cli.common import Commands, duration, named_faults, progress, whole
 
 
 def add(commands: Commands) -> None:
@@ -35,7 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
                 yield piece
                 advance(1)
 
-    result = prepare(Path(arguments.input), Path(arguments.store), arguments.rate, progress=shown)
-    print(f"{arguments.store}: {result.added} added, {result.kept} there already, {result.skipped} skipped;"
-          f" {duration(result.seconds)} of sound")  # fmt: skip
+    store = Path(arguments.store)
+    with named_faults():
+        result = prepare(Path(arguments.input), store, arguments.rate, progress=shown)
+    skipped = f"{result.skipped} skipped (see {store / 'skipped.csv'})" if result.skipped else "none skipped"
+    print(f"{store}: {result.added} added, {result.kept} there already, {skipped}; {duration(result.seconds)} of sound")
     return 0

@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from ravecodec.cli.common import Commands, progress, tidy_on_sigterm
+from ravecodec.cli.common import Commands, log_lines, named_faults, progress, tidy_on_sigterm
 
 HELP = {
     "store": "training store, from `ravecodec prepare`",
@@ -20,14 +20,24 @@ HELP = {
     "steps": "end after so many updates",
     "batch": "excerpts in an update",
     "crop": "samples of an excerpt",
-    "beta": "weight of the KL term",
-    "learning_rate": "step size of Adam",
+    "rate": "information the latents are steered to, by the weight of the KL term, kbit/s",
+    "beta": "a fixed weight of the KL term instead",
+    "learning_rate": "largest step of the optimiser",
+    "warmup": "updates until the learning rate is reached",
+    "decay": "share of the run, at its end, in which the learning rate falls to nothing",
+    "waveform_weight": "weight of the waveform's error",
+    "adversarial_weight": "weight of the adversarial loss (stage 2)",
+    "matching_weight": "weight of the feature matching (stage 2)",
     "ema": "decay of the averaged weights that ship",
+    "weights": "how much more often a kind of sound is drawn",
     "seed": "of everything random",
     "accelerator": "cpu, cuda, mps, or auto",
     "devices": "how many devices",
     "precision": "of the arithmetic: 32-true, bf16-mixed, 16-mixed",
     "threads": "processor threads",
+    "log_every": "updates between two lines of the log",
+    "audio_every": "updates between two sounds in TensorBoard",
+    "checkpoint_seconds": "seconds between two checkpoints",
 }
 
 
@@ -58,7 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
     options = TrainOptions(**{name: getattr(arguments, name) for name in names})
     done = 0
 
-    with tidy_on_sigterm(), progress(options.steps, "step", arguments.quiet) as advance:
+    with (
+        tidy_on_sigterm(),
+        log_lines(arguments.quiet),
+        named_faults(),
+        progress(options.steps, "step", arguments.quiet) as advance,
+    ):
 
         def seen(step: int, values: dict[str, float]) -> None:
             nonlocal done
