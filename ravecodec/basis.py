@@ -14,7 +14,7 @@ RULES = ("sigma", "sigma-squared")
 
 @dataclass(frozen=True)
 class Basis:
-    """Centre, components (rows of `vectors`), their singular values, and the posterior noise along each; float32 arrays."""
+    """Centre, components (rows of `vectors`), singular values, posterior noise along each component; all float32."""
 
     mean: np.ndarray
     vectors: np.ndarray
@@ -37,7 +37,7 @@ class Basis:
         return self.vectors[: len(values)].T @ values + self.mean[:, None]
 
     def steps(self, q: int) -> np.ndarray:
-        """Quantiser steps sqrt(12) * noise * 2^(q / 8) of all components: at q = 0 rounding is as loud as that noise."""
+        """Quantiser steps sqrt(12) * noise * 2^(q / 8): at q = 0 rounding is as loud as the posterior noise."""
         return (12**0.5 * self.noise * 2.0 ** (q / 8)).astype(np.float32)
 
 

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 from bitstream import ModelError, Tables
 
 from .basis import Basis
+from .errors import PathLike
 from .network.config import NetworkConfig
 from .network.vae import RaveNet
 from .registry import find
@@ -68,13 +69,13 @@ def save_model(
         f.write(data)
         f.flush()
         os.fsync(f.fileno())
-    os.replace(beside, path)
+    beside.replace(path)
     return identity
 
 
-def load_model(name_or_path: str | Path) -> Model:
+def load_model(name_or_path: PathLike) -> Model:
     """Load a model by name or path; ModelError says which file is missing, damaged or of another format."""
-    path = find(str(name_or_path))
+    path = find(name_or_path)
     try:
         with safe_open(path, framework="numpy") as f:
             document = json.loads((f.metadata() or {})["ravecodec"])

@@ -45,7 +45,7 @@ class Decoder(nn.Module):
             self.heads.weight[self.bands :] *= 0.1
             # Loudness starts at one; the harmonic source starts quiet.
             self.heads.bias[self.bands] = math.log(0.7398 / (1 - 0.7398))  # type: ignore[index]
-            self.heads.bias[self.bands + 1 :] = -2.5  # type: ignore[index]
+            self.heads.bias[self.bands + 1 :] = -1.5  # type: ignore[index]
             if config.lapped:
                 self.heads.weight[: self.bands] *= 0.1  # let the lapped path speak first
         self.noise = NoiseHead(config, widths[-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,18 +13,18 @@ from .layers import SLOPE, as_image
 
 
 class ScaleDiscriminator(nn.Module):
-    """Strided grouped convolutions over one time scale; returns the features of every layer, the score last."""
+    """Strided convolutions over one time scale; returns the features of every layer, the score last.
+
+    Dense and narrow where Kumar et al. are grouped and wide: the same work, and several times faster on a CPU.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        widths = [channels, 4 * channels, 16 * channels, 16 * channels]
+        widths = [channels, 2 * channels, 4 * channels, 8 * channels]
         layers = [nn.Conv2d(1, channels, (1, 15), padding=(0, 7))]
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
-            layers.append(
-                nn.Conv2d(before, after, (1, 41), stride=(1, 4), padding=(0, 20), groups=max(before // 4, 1))
-            )
-        layers.append(nn.Conv2d(widths[-1], widths[-1], (1, 5), padding=(0, 2), groups=4))
-        layers.append(nn.Conv2d(widths[-1], 1, (1, 3), padding=(0, 1)))
+        layers += [nn.Conv2d(a, b, (1, 15), stride=(1, 4), padding=(0, 7)) for a, b in pairwise(widths)]
+        layers += [nn.Conv2d(widths[-1], widths[-1], (1, 5), padding=(0, 2))]
+        layers += [nn.Conv2d(widths[-1], 1, (1, 3), padding=(0, 1))]
         self.layers = nn.ModuleList([nn.utils.parametrizations.weight_norm(layer) for layer in layers])
 
     def forward(self, x: Tensor) -> list[Tensor]:

@@ -31,15 +31,15 @@ class Encoder(nn.Module):
                 ratio = config.ratios[i]
                 kernel = 2 * ratio + 1 if side.norm == "batch" else 2 * ratio
                 stages.append(Conv(channels, side.channels[i + 1], kernel, stride=ratio, causal=causal))
-        head = Conv(side.channels[-1], 2 * config.latents, 3, causal=causal)
+        self.head = head = Conv(side.channels[-1], 2 * config.latents, 3, causal=causal)
         with torch.no_grad():
             # Begin with a posterior narrow enough that the latents are heard through its noise.
             head.weight[config.latents :] *= 0.1
-            head.bias[config.latents :] = math.log(math.expm1(0.3))  # type: ignore[index]
-        self.stages = nn.Sequential(*stages, head)
+            head.bias[config.latents :] = math.log(math.expm1(0.5))  # type: ignore[index]
+        self.stages = nn.Sequential(*stages)
         self.latents = config.latents
 
     def forward(self, bands: Tensor) -> tuple[Tensor, Tensor]:
         """Means and (positive) scales of the posterior, each [batch, latents, frames]."""
-        mean, raw = as_sequence(self.stages(as_image(bands))).chunk(2, 1)
+        mean, raw = as_sequence(self.head(self.stages(as_image(bands)))).chunk(2, 1)
         return mean, nn.functional.softplus(raw) + 1e-4

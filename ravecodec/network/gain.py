@@ -13,11 +13,18 @@ _MIDDLE, _SPREAD = math.log(10 ** (-30 / 20)), 1.5  # brings ln(level) to about 
 
 
 class Gain(nn.Module):
-    """Smooth level of sound, one value a frame, interpolated between."""
+    """Smooth level of sound, one value a frame, interpolated between; and the usual level of each sub-band below it.
 
-    def __init__(self, decimation: int) -> None:
+    `emphasis` [bands] flattens sound's usual spectrum, so that the network works on numbers near one in every sub-band.
+    """
+
+    emphasis: Tensor
+    window: Tensor
+
+    def __init__(self, bands: int, decimation: int) -> None:
         super().__init__()
         self.decimation = decimation
+        self.register_buffer("emphasis", torch.ones(bands))
         window = torch.hann_window(3, periodic=False) if decimation == 1 else torch.hann_window(5, periodic=False)[1:4]
         self.register_buffer("window", (window / window.sum())[None, None], persistent=False)
 
@@ -32,3 +39,23 @@ class Gain(nn.Module):
         clipped = log_level.clamp(-5.0, 4.0)  # a lost or wild latent must not become a shot
         smooth = F.interpolate(clipped, scale_factor=float(self.decimation), mode="linear", align_corners=False)
         return torch.exp(smooth * _SPREAD + _MIDDLE)
+
+    def shape(self, bands: Tensor, level: Tensor) -> Tensor:
+        """Sub-bands [batch, bands, time] without their level and usual spectrum."""
+        return bands / (level * self.emphasis[:, None])
+
+    def unshape(self, shape: Tensor, level: Tensor) -> Tensor:
+        """The way back from `shape`."""
+        return shape * level * self.emphasis[:, None]
+
+    def envelope(self, shape: Tensor) -> Tensor:
+        """Log power of each sub-band over 5 ms, [batch, bands, time]: what the ear follows where it hears no phase."""
+        power = F.avg_pool1d(shape.square(), 15, 1, 7)
+        return 0.25 * torch.log(power + 1e-4)
+
+    @torch.no_grad()
+    def adapt(self, bands: Tensor) -> None:
+        """Take the usual spectrum from sub-bands [batch, bands, time] of typical sound: a geometric mean."""
+        relative = bands / self.level(self.measure(bands))
+        power = relative.square().mean(-1).clamp_min(1e-5)  # no further down than -50 dB
+        self.emphasis.copy_(torch.exp(0.5 * power.log().mean(0)))

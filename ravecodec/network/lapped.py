@@ -45,3 +45,11 @@ class LappedTransform(nn.Module):
         half = self.decimation // 2
         band = F.conv_transpose1d(latents, self.synthesis, stride=self.decimation)
         return band[..., half : half + latents.shape[-1] * self.decimation]
+
+    @torch.no_grad()
+    def whiten(self, band: Tensor) -> None:
+        """Scale the latents that carry anything to unit size on this sound, synthesis against analysis."""
+        size = self.forward(band).square().mean((0, 2)).sqrt()
+        scale = torch.where(size > 0, size.clamp_min(1e-3), torch.ones_like(size))[:, None, None]
+        self.analysis.div_(scale)
+        self.synthesis.mul_(scale)

@@ -51,7 +51,7 @@ class NoiseHead(nn.Module):
         self.out = Conv(hidden, self.bands * self.points, 3, causal=config.causal)
         with torch.no_grad():
             self.out.weight.mul_(0.1)
-            self.out.bias.fill_(-2.0)  # type: ignore[union-attr]
+            self.out.bias.fill_(0.0 if config.gain_shape else -2.0)  # type: ignore[union-attr]
         # Zero-phase impulse response of `points` magnitudes: an inverse real DFT under a Hann window, as one small
         # matrix. Only taps 0 .. points - 1 are kept, the response being symmetric.
         response = torch.fft.irfft(torch.eye(self.points), n=2 * (self.points - 1), dim=1)[:, : self.points]

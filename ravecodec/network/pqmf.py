@@ -54,6 +54,9 @@ class PQMF(nn.Module):
     convolution.
     """
 
+    analysis: Tensor
+    synthesis: Tensor
+
     def __init__(self, bands: int = 16, taps_per_band: int = 16, causal: bool = False) -> None:
         super().__init__()
         taps = bands * taps_per_band  # even: with a centre between samples the edge bands' aliases cancel
@@ -62,13 +65,13 @@ class PQMF(nn.Module):
         k = np.arange(bands)[:, None]
         phase = (2 * k + 1) * np.pi / (2 * bands) * n[None]
         sign = (-1.0) ** k * np.pi / 4
-        analysis = np.sqrt(2) * h * np.cos(phase + sign)
-        synthesis = np.sqrt(2) * h * np.cos(phase - sign)
+        forward = np.sqrt(2) * h * np.cos(phase + sign)
+        backward = np.sqrt(2) * h * np.cos(phase - sign)
         self.bands, self.blocks, self.causal = bands, taps_per_band, causal
         # Analysis, reversed because conv1d correlates: [band, sample in block, block].
-        self.register_buffer("analysis", _kernel(analysis[:, ::-1].reshape(bands, -1, bands).swapaxes(1, 2)), False)
+        self.register_buffer("analysis", _kernel(forward[:, ::-1].reshape(bands, -1, bands).swapaxes(1, 2)), False)
         # Synthesis, blocks reversed: [sample in block, band, block].
-        self.register_buffer("synthesis", _kernel(synthesis.reshape(bands, -1, bands)[:, ::-1].transpose(2, 0,
+        self.register_buffer("synthesis", _kernel(backward.reshape(bands, -1, bands)[:, ::-1].transpose(2, 0,
         1)), False)
 
     @property

@@ -43,14 +43,14 @@ class RaveNet(nn.Module):
         super().__init__()
         self.config = config
         self.pqmf = PQMF(config.bands, causal=config.causal)
-        self.gain = Gain(config.decimation) if config.gain_shape else None
-        self.encoder = Encoder(config, config.bands + (1 if config.gain_shape else 0))
+        self.gain = Gain(config.bands, config.decimation) if config.gain_shape else None
+        self.encoder = Encoder(config, 2 * config.bands + 1 if config.gain_shape else config.bands)
         self.decoder = Decoder(config, self.pqmf)
         carried = round(LAPPED_SHARE * config.latents)
         self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
         with torch.no_grad():
             # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.
-            head = self.encoder.stages[-1].weight
+            head = self.encoder.head.weight
             if config.lapped:
                 head[:carried] *= 0.05
             if config.gain_shape:
@@ -63,8 +63,10 @@ class RaveNet(nn.Module):
             return Posterior(mean, scale)
         log_level = self.gain.measure(bands)
         level = self.gain.level(log_level)
-        shape = bands / level
-        mean, scale = self.encoder(torch.cat([shape, torch.log(level)], 1))
+        shape = self.gain.shape(bands, level)
+        # The stack sees large values by their logarithm: a sub-band may stand 60 dB above its usual level.
+        seen = [torch.asinh(shape), self.gain.envelope(shape), 0.5 * torch.log(level)]
+        mean, scale = self.encoder(torch.cat(seen, 1))
         if self.lapped is not None:
             mean = mean + self.lapped(shape[:, :1])
         mean = torch.cat([mean[:, :LEVEL_LATENT], mean[:, LEVEL_LATENT:] + log_level], 1)
@@ -79,7 +81,7 @@ class RaveNet(nn.Module):
         base = self.lapped.inverse(latents) if self.lapped is not None else None
         bands = self.decoder(latents, noise, base)
         if self.gain is not None:
-            bands = bands * self.gain.level(latents[:, LEVEL_LATENT:])
+            bands = self.gain.unshape(bands, self.gain.level(latents[:, LEVEL_LATENT:]))
         return bands
 
     def decode(self, latents: Tensor, seed: int = 0, start: int = 0) -> Tensor:
@@ -90,6 +92,25 @@ class RaveNet(nn.Module):
         time = latents.shape[-1] * self.config.decimation
         noise = seeded_noise(seed, self.config.bands, start * self.config.decimation, time, latents.device)
         return self.pqmf.inverse(self.decode_bands(latents, noise.expand(latents.shape[0], -1, -1)))
+
+    @torch.no_grad()
+    def adapt(self, sound: Tensor) -> None:
+        """Set the scales of the starting network by a batch of sound [batch, 1, n] (data-dependent initialisation).
+
+        The spectrum is flattened and every latent of the lapped transform gets unit size: what the optimiser would need
+        a thousand steps for.
+        """
+        bands = self.pqmf(sound)
+        if self.gain is not None:
+            self.gain.adapt(bands)
+            bands = self.gain.shape(bands, self.gain.level(self.gain.measure(bands)))
+        if self.lapped is not None:
+            self.lapped.whiten(bands[:, :1])
+
+    @property
+    def delay(self) -> int:
+        """Samples by which decoded sound lags what was encoded (none with centred padding)."""
+        return self.pqmf.delay
 
     @property
     def preroll(self) -> int:
@@ -107,7 +128,7 @@ def _unit_reach(dilation: int, kernel: int, layers: int) -> int:
 
 def encoder_reach(config: NetworkConfig) -> int:
     """Sub-band samples on one side (the larger one) that a latent frame depends on, an upper bound."""
-    side, step, reach = config.encoder, 1, 6
+    side, step, reach = config.encoder, 1, 6.0
     for i in range(len(side.channels)):
         for unit in range(side.units[i]):
             reach += step * _unit_reach(side.dilations[unit % len(side.dilations)], side.kernel, side.layers)

@@ -20,7 +20,7 @@ def save(folder: Path, state: dict[str, Any]) -> Path:
         torch.save(state, f)
         f.flush()
         os.fsync(f.fileno())
-    os.replace(beside, path)
+    beside.replace(path)
     return path
 
 

@@ -21,6 +21,7 @@ class TrainOptions:
     crop: int = 32768
     rate: float = 2.4  # what beta steers the information in the latents to
     beta: float | None = None  # a fixed beta instead
+    beta_start: float = 2e-3  # where the steering begins
     learning_rate: float = 8e-4
     warmup: int = 300
     decay: float = 0.25  # share of the run, at its end, in which the learning rate falls to nothing

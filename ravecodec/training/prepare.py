@@ -44,7 +44,8 @@ class PrepareResult:
 
 
 def pieces(source: Path) -> Iterator[Piece]:
-    """Every audio file under `source`; where a folder has a manifest.csv (file, kind[, offset, seconds]), what it lists."""
+    """Every audio file under `source`; where a folder has a manifest.csv (file, kind[, offset, seconds]), what it
+    lists."""
     listed: set[Path] = set()
     for manifest in sorted(source.rglob("manifest.csv")):
         listed.add(manifest.parent)
@@ -64,9 +65,9 @@ def prepare(
     folder: Path,
     rate: int = 48000,
     minimum_seconds: float = 0.25,
-    progress: Callable[[list[Piece]], Iterator[Piece]] = iter,  # type: ignore[assignment]
+    progress: Callable[[list[Piece]], Iterator[Piece]] = iter,
 ) -> PrepareResult:
-    """Bring all sound under `source` to mono 16-bit at `rate` Hz in the store `folder`, going on where a former run stopped.
+    """Bring all sound under `source` to mono 16-bit at `rate` Hz in the store `folder`; a run cut short goes on.
 
     Unreadable or too short pieces are listed in the store's skipped.csv and do not stop the rest. Raises
     FileNotFoundError when there is no audio, ValueError when the store was made at another rate.

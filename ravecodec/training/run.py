@@ -29,6 +29,8 @@ class Trainer:
         from lightning_fabric import Fabric
 
         keep_freed_memory()
+        # Before any thread starts, so that all inherit it: numbers near 1e-40 cost a hundred times the usual.
+        torch.set_flush_denormal(True)
         if options.threads:
             torch.set_num_threads(options.threads)
         self.options = options
@@ -43,8 +45,13 @@ class Trainer:
             )
         net, truncation = self._network(saved)
         self.config: NetworkConfig = net.config
+        store = Store(options.store)
+        self.sampler = Sampler(store, options.weights, self.fabric.device, options.seed + 101 * self.fabric.global_rank)
+        if saved is None and options.init_from is None:
+            dice = Sampler(store, options.weights, torch.device("cpu"), options.seed)  # the same on every process
+            net.adapt(dice.batch(10**8, 64, options.crop))
         self.average = {k: v.detach().clone().to(self.fabric.device) for k, v in net.state_dict().items()}
-        self.step, self.seen, self.trained, self.beta = 0, 0.0, 0.0, options.beta or 1e-3
+        self.step, self.seen, self.trained, self.beta = 0, 0.0, 0.0, options.beta or options.beta_start
         if options.stage == 1:
             self.module: Any = Representation(net)
             groups = [list(net.parameters())]
@@ -62,8 +69,6 @@ class Trainer:
         self.module, *self.optimisers = self.fabric.setup(self.module, *optimisers)
         if saved is not None:
             self._restore(saved)
-        store = Store(options.store)
-        self.sampler = Sampler(store, options.weights, self.fabric.device, options.seed + 101 * self.fabric.global_rank)
         log.info(
             "%s: %.2f h of sound; network %s, %.2f M parameters; stage %d from step %d",
             options.store, store.seconds / 3600, self.config.name, net.parameter_count() / 1e6, options.stage,
@@ -148,7 +153,7 @@ class Trainer:
         if o.beta is None:
             # Steer beta by a slow integral controller: the rate is what a codec is asked for, beta is not.
             ratio = float(kilobits) / o.rate - 1
-            self.beta = min(max(self.beta * 2.718281828 ** (0.004 * max(-1.0, min(1.0, ratio))), 1e-5), 1.0)
+            self.beta = min(max(self.beta * 2.718281828 ** (0.01 * max(-1.0, min(1.0, ratio))), 1e-5), 1.0)
         return {**losses, "kilobits": kilobits, "beta": self.beta}
 
     def _stage_two(self, x: Tensor) -> dict[str, Tensor | float]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+HELD_OUT = 20  # every twentieth excerpt is kept out of training, for calibration
 SOUND, INDEX, SKIPPED, FORMAT = "sound.i16", "index.jsonl", "skipped.csv", "store.json"
 
 
@@ -41,6 +42,19 @@ class Store:
         """Duration of all excerpts."""
         return sum(e.length for e in self.excerpts) / self.rate
 
+    def training(self) -> list[Excerpt]:
+        """The excerpts to train on."""
+        return [e for i, e in enumerate(self.excerpts) if i % HELD_OUT != HELD_OUT - 1]
+
+    def held_out(self) -> list[Excerpt]:
+        """The excerpts that are never trained on."""
+        return [e for i, e in enumerate(self.excerpts) if i % HELD_OUT == HELD_OUT - 1]
+
+    def read(self, excerpt: Excerpt) -> np.ndarray:
+        """Samples of an excerpt, float32 [n] in -1 ... 1."""
+        samples: np.ndarray = self.sound[excerpt.start : excerpt.start + excerpt.length].astype(np.float32) / 32768
+        return samples
+
     def seconds_by_kind(self) -> dict[str, float]:
         """Duration of each kind of sound."""
         total: dict[str, float] = {}
@@ -64,10 +78,11 @@ class Sampler:
 
     def __init__(self, store: Store, weights: dict[str, float], device: torch.device, seed: int) -> None:
         # On a CPU the operating system pages the file in; an accelerator holds the whole of it.
-        self.sound = torch.from_numpy(np.memmap(store.sound.filename, np.int16, "c")).to(device)  # type: ignore[arg-type]
-        self.starts = torch.tensor([e.start for e in store.excerpts], device=device)
-        self.lengths = torch.tensor([e.length for e in store.excerpts], device=device)
-        weight = torch.tensor([weights.get(e.kind, 1.0) for e in store.excerpts], device=device)
+        self.sound = torch.from_numpy(np.memmap(store.folder / SOUND, np.int16, "c")).to(device)
+        excerpts = store.training()
+        self.starts = torch.tensor([e.start for e in excerpts], device=device)
+        self.lengths = torch.tensor([e.length for e in excerpts], device=device)
+        weight = torch.tensor([weights.get(e.kind, 1.0) for e in excerpts], device=device)
         self.chance = self.lengths * weight
         self.chance = self.chance / self.chance.sum()
         self.device, self.seed = device, seed
@@ -77,11 +92,11 @@ class Sampler:
         dice = torch.Generator(device=self.device).manual_seed(self.seed * 1_000_003 + number)
         chosen = torch.multinomial(self.chance, count, replacement=True, generator=dice)
         uniform = torch.rand(3, count, generator=dice, device=self.device)
-        # A short excerpt is filled up with what stands after it in the store.
-        free = (self.lengths[chosen] - length).clamp_min(0)
-        first = self.starts[chosen] + (uniform[0] * (free + 1)).long()
-        first = first.clamp_max(len(self.sound) - length).clamp_min(0)
-        crops = self.sound[first[:, None] + torch.arange(length, device=self.device)].float() / 32768
+        lengths = self.lengths[chosen]
+        first = self.starts[chosen] + (uniform[0] * ((lengths - length).clamp_min(0) + 1)).long()
+        # A short excerpt is repeated, so that nothing of its neighbours, which may be held out, comes in.
+        places = torch.arange(length, device=self.device)[None] % lengths.clamp_max(length)[:, None]
+        crops = self.sound[first[:, None] + places].float() / 32768
         gain = 10 ** ((uniform[1] * 18 - 12) / 20) * torch.where(uniform[2] < 0.5, -1.0, 1.0)
         # Never louder than full scale.
         gain = gain / (crops.abs().amax(1) * gain.abs()).clamp_min(1.0)

@@ -1,0 +1,63 @@
+"""The encoding side of the network, block by block: sound in, posterior means out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from .audio import Samples, to_mid_side
+from .network.vae import RaveNet
+from .resample import Resampler
+
+BLOCK_FRAMES = 64
+
+
+class Analysis:
+    """Runs an encoder over a stream, on windows of one size: a block and `preroll` frames on either side."""
+
+    def __init__(self, network: RaveNet) -> None:
+        self.network, self.preroll = network, network.preroll
+        self.rate, self.hop = network.config.rate, network.config.hop
+
+    def latents(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[np.ndarray]:
+        """Posterior means [channels, latents, frames] of the sound, a block at a time, the last one shorter."""
+        size, lead = BLOCK_FRAMES * self.hop, self.preroll * self.hop
+        window = size + 2 * lead
+        buffer = np.zeros((lead, channels), np.float32)  # begins with the silence before the sound
+        pending, total = [buffer], 0
+        held = lead
+        resampler = Resampler(rate, self.rate, channels)
+
+        def ready() -> Iterator[Samples]:
+            for block in blocks:
+                yield resampler.push(block)
+            yield resampler.flush()
+            yield np.zeros((self.network.delay, channels), np.float32)
+
+        for block in ready():
+            pending.append(to_mid_side(block) if channels == 2 else block)
+            held += len(block)
+            total += len(block)
+            while held >= window:
+                joined = np.concatenate(pending)
+                yield self._window(joined[:window])
+                pending = [joined[size:]]
+                held -= size
+        # What is left: at least the lead-in, and the frames of up to a block and the look-ahead after it.
+        joined = np.concatenate(pending)
+        frames = -(-(held - lead) // self.hop)
+        while frames > 0:
+            part = np.zeros((window, channels), np.float32)
+            part[: min(window, len(joined))] = joined[:window]
+            yield self._window(part)[..., : min(frames, BLOCK_FRAMES)]
+            joined, frames = joined[size:], frames - BLOCK_FRAMES
+
+    @torch.inference_mode()
+    def _window(self, window: Samples) -> np.ndarray:
+        """Sound [block with its preroll, channels] to the block's means [channels, latents, frames]."""
+        sound = torch.from_numpy(np.ascontiguousarray(window.T))[:, None]
+        mean = self.network.encode(sound).mean
+        latents: np.ndarray = mean[..., self.preroll : self.preroll + BLOCK_FRAMES].numpy()
+        return latents

@@ -1,0 +1,121 @@
+"""`ravecodec calibrate`: what a trained network needs to code files, measured on sound it was not trained on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bitstream import Tables
+
+from ..basis import Basis, fit_basis
+from ..modelfile import load_model, save_model
+from ..network.config import NetworkConfig
+from ..network.vae import RaveNet
+from . import checkpoint
+from .store import Store
+
+log = logging.getLogger("ravecodec.calibrate")
+STEPS = range(-24, 9)  # eighths of an octave
+LONGEST = 20.0  # seconds of one excerpt that are measured
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Posterior means [frames, latents] (float32) and the mean of the posterior variance [latents]."""
+
+    means: np.ndarray
+    variance: np.ndarray
+
+
+def load_network(source: str) -> tuple[RaveNet, dict[str, Any]]:
+    """A network from a model (name or path) or the folder of a run (averaged weights), and notes on its training."""
+    if Path(source).is_dir():
+        saved = checkpoint.load(Path(source))
+        if saved is None:
+            raise FileNotFoundError(f"{source}: no checkpoint in this folder")
+        net = RaveNet(NetworkConfig.from_dict(saved["config"]))
+        net.load_state_dict(saved["average"])
+        notes = {
+            "stage": saved["stage"],
+            "steps": saved["step"],
+            "sound_seen_hours": round(saved["seen"] / 3600, 3),
+            "trained_hours": round(saved["trained"] / 3600, 3),
+        }
+        return _as_stored(net), {**saved.get("notes", {}), f"stage{saved['stage']}": notes}
+    model = load_model(source)
+    return model.network, model.notes
+
+
+def calibrate(
+    source: str,
+    store: Path,
+    output: Path,
+    name: str,
+    description: str = "",
+    notes: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Measure a network on the held-out part of a store and write the model file; returns the model's id.
+
+    Basis and singular values from the posterior means, steps from the posterior noise, entropy tables from the means
+    quantised at every step. FileNotFoundError or ValueError names what is missing.
+    """
+    net, history = load_network(source)
+    found = measure(net.eval(), Store(store))
+    mean = found.means.mean(0, dtype=np.float64)
+    centred = found.means - mean
+    basis = fit_basis(mean, centred.T.astype(np.float64) @ centred / len(centred), len(centred), found.variance)
+    tables = fit_tables(basis, found.means)
+    log.info("%d frames; components for f = 0.99: %d (sums), %d (squares)", len(centred),
+             basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
+    notes = {**history, **(notes or {}), "calibration_frames": len(centred)}
+    return save_model(output, net, name, basis, tables, description, notes)
+
+
+@torch.inference_mode()
+def measure(net: RaveNet, store: Store) -> Statistics:
+    """Run the encoder over all held-out excerpts of a store."""
+    hop = net.config.hop
+    means, variance, frames = [], np.zeros(net.config.latents), 0
+    for excerpt in store.held_out():
+        sound = store.read(excerpt)[: int(LONGEST * store.rate)]
+        sound = np.pad(sound, (0, -len(sound) % hop))
+        posterior = net.encode(torch.from_numpy(sound)[None, None])
+        means.append(posterior.mean[0].T.numpy())
+        variance += posterior.scale[0].square().sum(1).numpy()
+        frames += len(means[-1])
+    if not frames:
+        raise ValueError(f"{store.folder}: no held-out sound; the store is too small to calibrate on")
+    return Statistics(np.concatenate(means), variance / frames)
+
+
+def fit_tables(basis: Basis, means: np.ndarray) -> Tables:
+    """Entropy tables for every step from posterior means [frames, latents]."""
+    rotated = (means.astype(np.float64) - basis.mean) @ basis.vectors.T.astype(np.float64)
+
+    class Quantised(Mapping[int, np.ndarray]):
+        # All steps at once would be fifty copies of the data.
+        def __getitem__(self, q: int) -> np.ndarray:
+            codes: np.ndarray = np.rint(rotated / basis.steps(q)).astype(np.int32)
+            return codes
+
+        def __iter__(self) -> Iterator[int]:
+            return iter(STEPS)
+
+        def __len__(self) -> int:
+            return len(STEPS)
+
+    return Tables.fit(Quantised())
+
+
+def _as_stored(net: RaveNet) -> RaveNet:
+    """The network with its weights rounded as a model file keeps them, so that what is measured is what ships."""
+    for tensor in net.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half().float())
+    return net
