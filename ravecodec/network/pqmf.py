@@ -36,11 +36,11 @@ def prototype(bands: int, taps: int, attenuation: float = 100.0) -> np.ndarray:
     grid = np.linspace(0.5 / bands, 0.75 / bands, 257)
     h = design(grid[int(np.argmin([np.abs(unevenness(design(c))).max() for c in grid]))])
     h /= np.sqrt(np.sum(h**2))
-    for _ in range(4):  # Newton's method, smallest change that cancels the rest
+    for _ in range(4):  # Newton's method: the smallest change, shaped like the window, that cancels the rest
         lags = range(0, taps, 2 * bands)
         padded = np.pad(h, taps)
         jacobian = np.stack([padded[taps + k :][:taps] + padded[taps - k :][:taps] for k in lags])
-        h = h - np.linalg.lstsq(jacobian, unevenness(h), rcond=0.03)[0]
+        h = h - window * np.linalg.lstsq(jacobian * window, unevenness(h), rcond=0.003)[0]
         # Unit energy: the modulation makes of it an orthonormal bank, so white noise keeps its power per band.
         h /= np.sqrt(np.sum(h**2))
     return h

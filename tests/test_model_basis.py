@@ -1,0 +1,78 @@
+"""Basis and fidelity: the rule to the letter, rotation without loss, what truncation drops."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ravecodec.basis import components_for, fit_basis
+
+
+@given(
+    st.lists(st.floats(0, 1e3, width=32), min_size=1, max_size=40).filter(lambda v: sum(v) > 0),
+    st.floats(0, 1, exclude_min=True),
+    st.sampled_from(["sigma", "sigma-squared"]),
+)
+def test_r_is_the_smallest_number_that_reaches_the_fidelity(values: list[float], f: float, rule: str) -> None:
+    sigma = np.sort(np.array(values, np.float32))[::-1]
+    weights = sigma.astype(np.float64) ** (1 if rule == "sigma" else 2)
+    if weights.sum() == 0:
+        return  # squares of the smallest numbers vanish
+    r = components_for(sigma, f, rule)
+    sums = np.cumsum(weights)
+    assert 1 <= r <= len(sigma)
+    if f < 1:
+        assert sums[r - 1] >= f * sums[-1]
+        assert r == 1 or sums[r - 2] < f * sums[-1]
+    else:
+        assert r == len(sigma)
+
+
+def test_no_rounding_to_powers_of_two() -> None:
+    sigma = np.ones(128, np.float32)
+    assert [components_for(sigma, r / 128) for r in (1, 3, 24, 100, 127)] == [1, 3, 24, 100, 127]
+
+
+@pytest.mark.parametrize("fidelity", [0, -0.1, 1.01, float("nan")])
+def test_a_fidelity_outside_its_range_is_refused(fidelity: float) -> None:
+    with pytest.raises(ValueError, match="fidelity"):
+        components_for(np.ones(3, np.float32), fidelity)
+
+
+def made_basis(rng: np.random.Generator, frames: int = 500, size: int = 12):
+    means = rng.standard_normal((frames, size)) @ np.diag(0.7 ** np.arange(size)) @ rng.standard_normal((size, size)) + 3
+    centred = means - means.mean(0)
+    return means, fit_basis(means.mean(0), centred.T @ centred / frames, frames, np.full(size, 0.04))
+
+
+def test_singular_values_are_those_of_an_svd_of_the_centred_means(rng: np.random.Generator) -> None:
+    means, basis = made_basis(rng)
+    expected = np.linalg.svd(means - means.mean(0), compute_uv=False)
+    assert np.allclose(basis.singular_values, expected, rtol=1e-4, atol=1e-3)
+    assert np.allclose(basis.vectors @ basis.vectors.T, np.eye(12), atol=1e-5)
+    # Noise of the same size along every latent keeps it along every component.
+    assert np.allclose(basis.noise, 0.2, rtol=1e-5)
+
+
+def test_all_components_restore_the_latents_and_dropped_ones_are_zero(rng: np.random.Generator) -> None:
+    means, basis = made_basis(rng)
+    latents = means.T.astype(np.float32)
+    assert np.allclose(basis.restore(basis.rotate(latents, 12)), latents, atol=1e-4)
+    some = basis.rotate(latents, 5)
+    padded = np.vstack([some, np.zeros((7, latents.shape[1]), np.float32)])
+    assert np.allclose(basis.restore(some), basis.restore(padded), atol=1e-6)
+    errors = [np.square(basis.restore(basis.rotate(latents, r)) - latents).sum() for r in range(1, 13)]
+    assert all(a >= b for a, b in zip(errors, errors[1:], strict=False))
+
+
+def test_the_same_data_give_the_same_signs(rng: np.random.Generator) -> None:
+    _, a = made_basis(np.random.default_rng(1))
+    _, b = made_basis(np.random.default_rng(1))
+    assert np.array_equal(a.vectors, b.vectors)
+    assert (a.vectors[np.arange(12), np.abs(a.vectors).argmax(1)] > 0).all()
+
+
+def test_steps_double_every_eight_indices(rng: np.random.Generator) -> None:
+    _, basis = made_basis(rng)
+    assert np.allclose(basis.steps(8), 2 * basis.steps(0))
+    assert np.allclose(basis.steps(0), 12**0.5 * basis.noise)

@@ -1,0 +1,129 @@
+"""The presets' networks: sizes, shapes, causality, repeatable noise."""
+
+import pytest
+import torch
+
+from ravecodec.network.config import NetworkConfig, load_preset, preset_names
+from ravecodec.network.noise import lowbias32, seeded_noise
+from ravecodec.network.vae import RaveNet, decoder_reach, encoder_reach
+
+
+def millions(module: torch.nn.Module) -> float:
+    return sum(p.numel() for p in module.parameters()) / 1e6
+
+
+def test_the_rave_preset_has_the_papers_size() -> None:
+    net = RaveNet(load_preset("rave"))
+    assert net.parameter_count() / 1e6 == pytest.approx(17.6, rel=0.05)
+    assert millions(net.encoder) == pytest.approx(4.8, rel=0.05)
+    assert millions(net.decoder) == pytest.approx(12.8, rel=0.05)
+
+
+def test_the_shipped_preset_fits_16_megabytes_in_half_precision() -> None:
+    assert RaveNet(load_preset("default")).parameter_count() * 2 < 15.7e6
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_2048_samples_become_128_means_and_positive_scales_and_come_back(name: str) -> None:
+    net = RaveNet(load_preset(name)).eval()
+    assert (net.config.hop, net.config.latents, net.config.rate) == (2048, 128, 48000)
+    with torch.inference_mode():
+        posterior = net.encode(0.1 * torch.randn(2, 1, 2048 * 4))
+        assert posterior.mean.shape == posterior.scale.shape == (2, 128, 4)
+        assert (posterior.scale > 0).all()
+        sound = net.decode(posterior.mean, seed=3)
+    assert sound.shape == (2, 1, 2048 * 4)
+    assert torch.isfinite(sound).all()
+
+
+def test_silence_and_full_scale_give_finite_latents_and_sound() -> None:
+    net = RaveNet(load_preset("tiny")).eval()
+    for level in (0.0, 1e-9, 1.0, 100.0):
+        with torch.inference_mode():
+            mean = net.encode(level * torch.sign(torch.randn(1, 1, 2048 * 4))).mean
+            assert torch.isfinite(mean).all()
+            assert torch.isfinite(net.decode(mean)).all()
+
+
+def test_other_ratios_and_widths_are_only_configuration() -> None:
+    data = load_preset("tiny").to_dict() | {"ratios": [4, 4, 2], "latents": 32, "rate": 44100}
+    for side in ("encoder", "decoder"):
+        data[side] = data[side] | {"channels": [8, 16, 32, 32], "units": [0, 1, 1, 0]}
+    net = RaveNet(NetworkConfig.from_dict(data)).eval()
+    assert net.config.hop == 512
+    with torch.inference_mode():
+        mean = net.encode(torch.randn(1, 1, 512 * 6)).mean
+        assert mean.shape == (1, 32, 6)
+        assert net.decode(mean).shape == (1, 1, 512 * 6)
+
+
+def causal_network() -> RaveNet:
+    data = load_preset("tiny").to_dict()
+    data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
+    return RaveNet(NetworkConfig.from_dict(data)).eval()
+
+
+def test_a_causal_network_does_not_look_ahead() -> None:
+    net = causal_network()
+    x = torch.randn(1, 1, 2048 * 12)
+    cut = x.clone()
+    cut[..., 2048 * 6 :] = 0
+    with torch.inference_mode():
+        a, b = net.encode(x).mean, net.encode(cut).mean
+        assert torch.allclose(a[..., :6], b[..., :6], atol=1e-6)
+        assert not torch.allclose(a[..., 6:], b[..., 6:], atol=1e-6)
+        changed = a.clone()
+        changed[..., 6:] = 0
+        assert torch.allclose(net.decode(a)[..., : 6 * 2048], net.decode(changed)[..., : 6 * 2048], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tiny", "default", "rave"])
+def test_nothing_reaches_farther_than_the_preroll(name: str) -> None:
+    torch.manual_seed(0)
+    net = RaveNet(load_preset(name)).eval()
+    frames, spot = 2 * net.preroll + 9, net.preroll + 4
+    x = 0.1 * torch.randn(1, 1, frames * 2048)
+    other = x.clone()
+    other[..., spot * 2048 : (spot + 1) * 2048] *= -0.5
+    with torch.inference_mode():
+        difference = (net.encode(x).mean - net.encode(other).mean).abs().amax((0, 1))
+        far = torch.arange(frames).sub(spot).abs() > net.preroll
+        assert difference[far].max() < 1e-5 < difference[spot]
+        z = net.encode(x).mean
+        other_z = z.clone()
+        other_z[..., spot] *= -0.5
+        sound = (net.decode(z) - net.decode(other_z)).abs().view(frames, 2048).amax(1)
+        assert sound[far].max() < 1e-5 < sound[spot]
+    assert net.preroll * net.config.decimation >= max(encoder_reach(net.config), decoder_reach(net.config))
+
+
+def test_unknown_keys_and_impossible_shapes_are_refused() -> None:
+    good = load_preset("tiny").to_dict()
+    with pytest.raises(ValueError, match="colour"):
+        NetworkConfig.from_dict(good | {"colour": 1})
+    with pytest.raises(ValueError, match="padding"):
+        NetworkConfig.from_dict(good | {"padding": "left"})
+    with pytest.raises(ValueError, match="ratios"):
+        NetworkConfig.from_dict(good | {"ratios": [4, 4]})
+    with pytest.raises(ValueError, match="no preset"):
+        load_preset("huge")
+
+
+def test_the_noise_is_the_specified_integer_sequence() -> None:
+    inputs = torch.tensor([0, 1, 2, 0xFFFFFFFF])
+    assert lowbias32(inputs).tolist() == [reference_hash(int(v)) for v in inputs]
+    noise = seeded_noise(7, 3, 0, 1000)
+    assert torch.equal(seeded_noise(7, 3, 400, 100), noise[:, 400:500])
+    assert torch.equal(seeded_noise(7, 3, -50, 100)[:, 50:], noise[:, :50])
+    assert not torch.equal(seeded_noise(8, 3, 0, 1000), noise)
+    assert float(noise.abs().max()) <= 1
+    assert float(noise.mean()) == pytest.approx(0, abs=0.05)
+    assert float(noise.square().mean()) == pytest.approx(1 / 3, abs=0.03)
+
+
+def reference_hash(x: int) -> int:
+    x ^= x >> 16
+    x = x * 0x7FEB352D & 0xFFFFFFFF
+    x ^= x >> 15
+    x = x * 0x846CA68B & 0xFFFFFFFF
+    return x ^ x >> 16
