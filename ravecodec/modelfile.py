@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bitstream import ModelError, Tables
+from bitstream import ModelError, RvcError, Tables
 
 from .basis import Basis
 from .errors import PathLike
@@ -95,7 +95,10 @@ def load_model(name_or_path: PathLike) -> Model:
     if "basis.mean" in tensors:
         basis = Basis(*(tensors[f"basis.{k}"] for k in _BASIS))
     if document.get("tables"):
-        tables = Tables.from_arrays({k[7:]: v for k, v in tensors.items() if k.startswith("tables.")})
+        try:
+            tables = Tables.from_arrays({k[7:]: v for k, v in tensors.items() if k.startswith("tables.")})
+        except RvcError as error:
+            raise ModelError(f"{path}: damaged ({error})") from error
         if tables.id.hex() != document["tables"]:
             raise ModelError(
                 f"{path}: damaged: its tables hash to {tables.id.hex()}, the file says {document['tables']}"

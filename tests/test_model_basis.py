@@ -1,5 +1,7 @@
 """Basis and fidelity: the rule to the letter, rotation without loss, what truncation drops."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,7 +42,8 @@ def test_a_fidelity_outside_its_range_is_refused(fidelity: float) -> None:
 
 
 def made_basis(rng: np.random.Generator, frames: int = 500, size: int = 12):
-    means = rng.standard_normal((frames, size)) @ np.diag(0.7 ** np.arange(size)) @ rng.standard_normal((size, size)) + 3
+    mix = np.diag(0.7 ** np.arange(size)) @ rng.standard_normal((size, size))
+    means = rng.standard_normal((frames, size)) @ mix + 3
     centred = means - means.mean(0)
     return means, fit_basis(means.mean(0), centred.T @ centred / frames, frames, np.full(size, 0.04))
 
@@ -62,7 +65,7 @@ def test_all_components_restore_the_latents_and_dropped_ones_are_zero(rng: np.ra
     padded = np.vstack([some, np.zeros((7, latents.shape[1]), np.float32)])
     assert np.allclose(basis.restore(some), basis.restore(padded), atol=1e-6)
     errors = [np.square(basis.restore(basis.rotate(latents, r)) - latents).sum() for r in range(1, 13)]
-    assert all(a >= b for a, b in zip(errors, errors[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(errors))
 
 
 def test_the_same_data_give_the_same_signs(rng: np.random.Generator) -> None:

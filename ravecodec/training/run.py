@@ -147,7 +147,7 @@ class Trainer:
     def _stage_one(self, x: Tensor) -> dict[str, Tensor | float]:
         o = self.options
         losses = self.module(x)
-        loss = losses["spectral"] + o.waveform_weight * losses["waveform"] + self.beta * losses["kl"]
+        loss = self._fidelity(losses) + self.beta * losses["kl"]
         self._descend(loss, 0)
         kilobits = losses["kl"].detach() * BITS_PER_NAT * self.config.rate / self.config.hop / 1000
         if o.beta is None:
@@ -155,6 +155,12 @@ class Trainer:
             ratio = float(kilobits) / o.rate - 1
             self.beta = min(max(self.beta * 2.718281828 ** (0.01 * max(-1.0, min(1.0, ratio))), 1e-5), 1.0)
         return {**losses, "kilobits": kilobits, "beta": self.beta}
+
+    def _fidelity(self, losses: dict[str, Tensor]) -> Tensor:
+        o = self.options
+        return (
+            losses["spectral"] + o.waveform_weight * losses["waveform"] + o.structure_weight * losses["structure"]
+        )
 
     def _stage_two(self, x: Tensor) -> dict[str, Tensor | float]:
         o = self.options
@@ -164,8 +170,7 @@ class Trainer:
         losses = self.module(x)
         sound = losses.pop("sound").detach()
         loss = (
-            losses["spectral"]
-            + o.waveform_weight * losses["waveform"]
+            self._fidelity(losses)
             + o.adversarial_weight * losses["adversarial"]
             + o.matching_weight * losses["matching"]
         )

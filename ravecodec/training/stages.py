@@ -7,13 +7,24 @@ from torch import Tensor, nn
 
 from ..network.discriminator import Discriminator, feature_matching, hinge_discriminator, hinge_generator
 from ..network.vae import RaveNet
-from .losses import spectral_distance, waveform_distance
+from .losses import spectral_distance, structure_distance, waveform_distance
 
 
 def training_noise(net: RaveNet, like: Tensor) -> Tensor:
     """Fresh uniform noise [batch, bands, time] for the noise head."""
     time = like.shape[-1] // net.config.bands
     return torch.rand(like.shape[0], net.config.bands, time, device=like.device) * 2 - 1
+
+
+def fidelity(net: RaveNet, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Distances between sounds [batch, 1, n], the network's delay taken off."""
+    length, rate = x.shape[-1] - net.delay, net.config.rate
+    x, y = x[:, 0, :length].float(), y[:, 0, net.delay :].float()
+    return {
+        "spectral": spectral_distance(x, y),
+        "waveform": waveform_distance(x, y, rate),
+        "structure": structure_distance(x, y, rate),
+    }
 
 
 class Representation(nn.Module):
@@ -27,12 +38,7 @@ class Representation(nn.Module):
         """Losses of sound [batch, 1, n]: spectral, waveform, and kl in nats per frame."""
         posterior = self.net.encode(x)
         y = self.net.pqmf.inverse(self.net.decode_bands(posterior.sample(), training_noise(self.net, x)))
-        x, y = x[:, 0].float(), y[:, 0].float()
-        return {
-            "spectral": spectral_distance(x, y),
-            "waveform": waveform_distance(x, y, self.net.config.rate),
-            "kl": posterior.kl().float().sum(1).mean(),
-        }
+        return {**fidelity(self.net, x, y), "kl": posterior.kl().float().sum(1).mean()}
 
 
 class Truncation(nn.Module):
@@ -100,8 +106,7 @@ class Adversarial(nn.Module):
             "sound": y,
             "adversarial": hinge_generator(fake),
             "matching": feature_matching(real, fake),
-            "spectral": spectral_distance(x[:, 0].float(), y[:, 0].float()),
-            "waveform": waveform_distance(x[:, 0].float(), y[:, 0].float(), self.net.config.rate),
+            **fidelity(self.net, x, y),
         }
 
 

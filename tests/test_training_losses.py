@@ -1,0 +1,83 @@
+"""The losses: gradients against autograd, values against the evaluation's own code, what each is blind to."""
+
+import numpy as np
+import pytest
+import torch
+from sounds import glide
+
+from eval.metrics.spectral_distance import spectral_distance as measured
+from ravecodec.training.losses import WINDOWS, spectral_distance, stft, structure_distance, waveform_distance
+
+RATE = 48000
+
+
+def pair(seed: int = 0, noise: float = 0.01) -> tuple[torch.Tensor, torch.Tensor]:
+    dice = torch.Generator().manual_seed(seed)
+    x = torch.from_numpy(np.stack([glide(seed + i, 16384) for i in range(2)]))
+    return x, x + noise * torch.randn(x.shape, generator=dice)
+
+
+def plain(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The formula, by autograd."""
+    total = x.new_zeros(())
+    for window in WINDOWS:
+        a, b = stft(x, window).abs(), stft(y, window).abs()
+        norms = [v.square().sum((1, 2)).sqrt() for v in (a - b, a)]
+        total = total + (norms[0] / (norms[1] + 1e-3 * a[0].numel() ** 0.5)).mean()
+        total = total + (a.clamp_min(1e-5).log() - b.clamp_min(1e-5).log()).abs().mean()
+    return total
+
+
+def test_the_gradient_worked_out_by_hand_is_the_true_one() -> None:
+    x, y = pair()
+    x, y = x.double(), y.double().requires_grad_()
+    expected, found = plain(x, y), spectral_distance(x, y)
+    assert float(found) == pytest.approx(float(expected), rel=1e-9)
+    true = torch.autograd.grad(expected, y)[0]
+    mine = torch.autograd.grad(2 * found, y)[0] / 2
+    assert float((true - mine).norm() / true.norm()) < 1e-9
+
+
+def test_training_and_evaluation_mean_the_same_distance() -> None:
+    x, y = pair()
+    for a, b in zip(x, y, strict=True):
+        trained = float(spectral_distance(a[None], b[None]))
+        assert trained == pytest.approx(measured(a.numpy(), b.numpy()), rel=0.01)
+
+
+@pytest.mark.parametrize("distance", [waveform_distance, structure_distance])
+def test_identity_costs_nothing_and_silence_about_one(distance) -> None:
+    x, _ = pair()
+    assert float(distance(x, x, RATE)) == pytest.approx(0, abs=1e-3)
+    assert 0.6 < float(distance(x, 1e-5 * torch.randn_like(x), RATE)) < 1.25
+
+
+def test_more_noise_costs_more() -> None:
+    def waveform(x, y):
+        return waveform_distance(x, y, RATE)
+
+    def structure(x, y):
+        return structure_distance(x, y, RATE)
+
+    for distance in (spectral_distance, waveform, structure):
+        costs = [float(distance(*pair(0, noise))) for noise in (0.001, 0.01, 0.1)]
+        assert costs[0] < costs[1] < costs[2]
+
+
+def test_structure_sees_a_wrong_pitch_that_waveform_distance_forgives_above_its_range() -> None:
+    t = torch.arange(32768) / RATE
+    high = [0.1 * sum(torch.sin(2 * torch.pi * k * f * t) for k in range(6, 20)) for f in (500.0, 530.0)]
+    x, y = (h[None] for h in high)
+    assert float(structure_distance(x, y, RATE)) > 0.5
+    assert float(structure_distance(x, -x, RATE)) < 1e-3
+    assert float(waveform_distance(x, y, RATE)) < 1.2
+
+
+def test_silent_clips_do_not_rule_a_batch() -> None:
+    x, y = pair()
+    x[1] = 0
+    for distance in (spectral_distance(x, y), waveform_distance(x, y, RATE), structure_distance(x, y, RATE)):
+        assert torch.isfinite(distance)
+    y = y.clone().requires_grad_()
+    spectral_distance(x, y).backward()
+    assert torch.isfinite(y.grad).all()

@@ -1,0 +1,165 @@
+"""Training: it fits, it resumes, it leaves the encoder alone in stage 2."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from sounds import glide
+
+from ravecodec.modelfile import load_model
+from ravecodec.network.config import NetworkConfig, load_preset
+from ravecodec.network.vae import RaveNet
+from ravecodec.training import checkpoint
+from ravecodec.training.calibrate import calibrate
+from ravecodec.training.options import TrainOptions
+from ravecodec.training.prepare import prepare
+from ravecodec.training.run import Trainer
+from ravecodec.training.stages import encoder_parameters
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = tmp_path_factory.mktemp("sounds")
+    for i in range(40):
+        soundfile.write(source / f"{i:02}.wav", glide(i, 24000), 48000)
+    prepare(source, source.parent / f"{source.name}-store")
+    return source.parent / f"{source.name}-store"
+
+
+def options(store: Path, out: Path, **changes) -> TrainOptions:
+    usual = {"preset": "tiny", "steps": 3, "batch": 2, "crop": 8192, "accelerator": "cpu", "threads": 1, "log_every": 1}
+    return TrainOptions(store, out, **usual | changes)
+
+
+@pytest.mark.parametrize("paths", ["all", "the paper's"])
+def test_four_clips_are_fitted_in_300_steps(paths: str) -> None:
+    """Signal propagation: the error of the two lowest bands, 0.78 with PyTorch's initialisation, falls below 0.15."""
+    torch.manual_seed(0)
+    config = load_preset("tiny")
+    if paths != "all":
+        plain = {"gain_shape": False, "lapped": False, "harmonics": False}
+        config = NetworkConfig.from_dict(config.to_dict() | plain)
+    net = RaveNet(config)
+    x = torch.from_numpy(np.stack([glide(seed, 16384) for seed in range(4)]))[:, None]
+    net.adapt(x)
+    bands = net.pqmf(x)
+    noise = torch.zeros_like(bands)
+    optimiser = torch.optim.Adam(net.parameters(), 1e-3)
+    low = bands[:, :2].square().sum((1, 2))
+    for _ in range(300):
+        decoded = net.decode_bands(net.posterior(bands).mean, noise)
+        error = ((decoded - bands)[:, :2].square().sum((1, 2)) / low).mean()
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+    assert float(error.detach()) < 0.15
+
+
+def test_stage_one_learns_and_its_model_can_be_calibrated(store: Path, tmp_path: Path) -> None:
+    seen = []
+    trainer = Trainer(options(store, tmp_path / "run", steps=30, learning_rate=2e-3, warmup=5))
+    trainer.run(lambda step, values: seen.append(values["spectral"]))
+    assert np.mean(seen[-5:]) < 0.9 * seen[0]
+    output = tmp_path / "m.safetensors"
+    identity = calibrate(str(tmp_path / "run"), store, output, name="m")
+    model = load_model(output)
+    assert (model.id, model.name) == (identity, "m")
+    assert model.notes["stage1"]["steps"] == 30
+    assert model.basis is not None and model.tables is not None
+    assert (np.diff(model.basis.singular_values) <= 0).all()
+    assert (model.basis.noise > 0).all()
+    # The same network calibrated again is the same model.
+    assert calibrate(str(tmp_path / "run"), store, tmp_path / "again.safetensors", name="m") == identity
+    assert (tmp_path / "again.safetensors").read_bytes() == output.read_bytes()
+
+
+def test_stage_two_leaves_the_encoder_bit_for_bit_as_it_was(store: Path, tmp_path: Path) -> None:
+    Trainer(options(store, tmp_path / "one", steps=2)).run()
+    model = tmp_path / "one.safetensors"
+    calibrate(str(tmp_path / "one"), store, model, name="one")
+    before = load_model(model)
+    trainer = Trainer(options(store, tmp_path / "two", stage=2, init_from=str(model), steps=3))
+    assert trainer.module.truncation is not None
+    trainer.run()
+    frozen = [p.detach().clone() for p in encoder_parameters(before.network)]
+    assert len(frozen) > 10
+    for net in (trainer.net, trainer.averaged_network()):
+        assert all(torch.equal(a, b) for a, b in zip(frozen, encoder_parameters(net), strict=True))
+    assert not torch.equal(before.network.decoder.heads.weight, trainer.net.decoder.heads.weight)
+    # So its basis, steps and tables are the same too: files differ only in the sound made of them.
+    calibrate(str(tmp_path / "two"), store, tmp_path / "two.safetensors", name="two")
+    after = load_model(tmp_path / "two.safetensors")
+    assert after.tables is not None and before.tables is not None
+    assert after.tables.id == before.tables.id
+    assert after.id != before.id
+
+
+def test_a_run_goes_on_where_it_stopped(store: Path, tmp_path: Path) -> None:
+    Trainer(options(store, tmp_path / "run", steps=2)).run()
+    saved = checkpoint.load(tmp_path / "run")
+    assert saved is not None
+    trainer = Trainer(options(store, tmp_path / "run", steps=4))
+    assert (trainer.step, trainer.seen, trainer.beta) == (2, saved["seen"], saved["beta"])
+    assert all(torch.equal(v, saved["average"][k]) for k, v in trainer.average.items())
+    trainer.run()
+    again = checkpoint.load(tmp_path / "run")
+    assert again is not None and again["step"] == 4 and again["seen"] == 2 * saved["seen"]
+    with pytest.raises(ValueError, match="stage 1"):
+        Trainer(options(store, tmp_path / "run", stage=2))
+
+
+def test_kill_9_leaves_a_checkpoint_that_resumes(store: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ravecodec.training.options import TrainOptions;"
+        "from ravecodec.training.run import train;"
+        "train(TrainOptions(Path(sys.argv[1]), Path(sys.argv[2]), preset='tiny', batch=1, crop=8192, minutes=5,"
+        "accelerator='cpu', threads=1, checkpoint_seconds=0))"
+    )
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(store), str(tmp_path / "run")])
+    try:
+        limit = time.monotonic() + 120
+        while not (tmp_path / "run" / checkpoint.NAME).exists() and time.monotonic() < limit:
+            time.sleep(0.2)
+        time.sleep(1.0)  # somewhere in the middle of a later step or of writing
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    saved = checkpoint.load(tmp_path / "run")
+    assert saved is not None and saved["step"] > 0
+    trainer = Trainer(options(store, tmp_path / "run", steps=saved["step"] + 1, batch=1))
+    assert trainer.step == saved["step"]
+    trainer.run()
+
+
+def test_minutes_end_a_run_cleanly(store: Path, tmp_path: Path) -> None:
+    trainer = Trainer(options(store, tmp_path / "run", steps=None, minutes=0.02))
+    trainer.run()
+    saved = checkpoint.load(tmp_path / "run")
+    assert saved is not None and saved["step"] == trainer.step > 0
+
+
+def test_a_damaged_checkpoint_and_a_missing_store_are_named(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / checkpoint.NAME).write_bytes(b"half a checkpoint")
+    with pytest.raises(ValueError, match=r"checkpoint\.pt: cannot be read"):
+        Trainer(options(store, tmp_path / "run"))
+    with pytest.raises(FileNotFoundError, match="training store"):
+        Trainer(options(tmp_path / "nothing", tmp_path / "other"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(store: Path, tmp_path: Path) -> None:
+    Trainer(options(store, tmp_path / "run", steps=2)).run()
+    trainer = Trainer(options(store, tmp_path / "run", steps=9))
+    with torch.no_grad():
+        trainer.net.decoder.heads.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        trainer.run()
+    saved = checkpoint.load(tmp_path / "run")
+    assert saved is not None and saved["step"] == 2
