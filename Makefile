@@ -25,7 +25,7 @@ test: headers ## what CI runs: a fresh environment, the wheel installed in it, l
 	mkdir -p $(RUNDIR)
 	$(PYTHON) -m venv $(TESTENV)
 	$(TESTENV)/bin/python $(PIP) torch build
-	$(TESTENV)/bin/python -m build --outdir build/dist . > build/build.log || { cat build/build.log; exit 1; }
+	$(TESTENV)/bin/python -m build --outdir build/dist . > build/build.log 2>&1 || { cat build/build.log; exit 1; }
 	$(TESTENV)/bin/python $(PIP) "$$(echo build/dist/*.whl)[dev]"
 	$(TESTENV)/bin/ruff check .
 	$(TESTENV)/bin/mypy
