@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ravecodec.cli.common import Commands, log_lines, named_faults
+from ravecodec.cli.common import Commands, log_lines, named_faults, number, whole
 
 
 def add(commands: Commands) -> None:
@@ -21,6 +21,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("output", metavar="OUT", help="the model file to write (.safetensors)")
     parser.add_argument("--name", help="the model's name (default: that of the file)")
     parser.add_argument("--description", default="", help="one line on what it is for")
+    parser.add_argument(
+        "--fidelity", type=number(1e-6, 1), metavar="F", help="fidelity used when the encoder is asked for none"
+    )
+    parser.add_argument("--step", type=whole(-64, 63), metavar="Q", help="step used when the encoder is asked for none")
     parser.set_defaults(run=run)
 
 
@@ -30,7 +34,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = Path(arguments.output)
     name = arguments.name or output.stem
+    asked = {"fidelity": arguments.fidelity, "step": arguments.step}
+    point = {key: value for key, value in asked.items() if value is not None}
+    notes = {"default_point": point} if point else {}
     with log_lines(), named_faults():
-        calibrate(arguments.model, Path(arguments.store), output, name=name, description=arguments.description)
+        calibrate(
+            arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes
+        )
     print(f"{output}: written")
     return 0

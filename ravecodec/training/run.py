@@ -79,8 +79,10 @@ class Trainer:
         from ..modelfile import load_model
 
         truncation = None
+        self.notes: dict[str, Any] = saved.get("notes", {}) if saved is not None else {}
         if self.options.init_from is not None:
             model = load_model(self.options.init_from)
+            self.notes = self.notes or model.notes
             if model.basis is not None:
                 b = model.basis
                 truncation = Truncation(
@@ -208,7 +210,7 @@ class Trainer:
             checkpoint.save(self.options.out, {
                 "stage": self.options.stage, "step": self.step, "seen": self.seen, "trained": self.trained + elapsed,
                 "beta": self.beta, "config": self.config.to_dict(), "average": self.average,
-                "module": self.module.state_dict(), "optimisers": [x.state_dict() for x in self.optimisers],
+                "notes": self.notes, "module": self.module.state_dict(), "optimisers": [x.state_dict() for x in self.optimisers],
             })
         self.fabric.barrier()
 
