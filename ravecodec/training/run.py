@@ -207,11 +207,19 @@ class Trainer:
     def save(self, elapsed: float = 0.0) -> None:
         """Write the checkpoint (on the first process)."""
         if self.fabric.global_rank == 0:
-            checkpoint.save(self.options.out, {
-                "stage": self.options.stage, "step": self.step, "seen": self.seen, "trained": self.trained + elapsed,
-                "beta": self.beta, "config": self.config.to_dict(), "average": self.average,
-                "notes": self.notes, "module": self.module.state_dict(), "optimisers": [x.state_dict() for x in self.optimisers],
-            })
+            state = {
+                "stage": self.options.stage,
+                "step": self.step,
+                "seen": self.seen,
+                "trained": self.trained + elapsed,
+                "beta": self.beta,
+                "config": self.config.to_dict(),
+                "notes": self.notes,
+                "average": self.average,
+                "module": self.module.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            }
+            checkpoint.save(self.options.out, state)
         self.fabric.barrier()
 
     def _restore(self, saved: dict[str, Any]) -> None:
