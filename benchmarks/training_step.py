@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from ravecodec.memory import keep_freed_memory
 from ravecodec.network.config import load_preset
 from ravecodec.network.vae import Posterior, RaveNet
 from ravecodec.training.losses import spectral_distance, structure_distance, waveform_distance
-from ravecodec.training.memory import keep_freed_memory
 from ravecodec.training.stages import training_noise
 
 

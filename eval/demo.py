@@ -20,6 +20,7 @@ from eval import spectrogram, table
 from eval.audio import RATE, Audio, columns, resample
 from eval.errors import CorpusError, EvalError
 from eval.metrics import METRICS
+from ravecodec.memory import keep_freed_memory
 
 T = TypeVar("T")
 REPEATS = 3
@@ -127,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", default="default", help="a shipped model's name, or a model file")
     given = parser.parse_args(arguments)
+    keep_freed_memory()  # as the command line does
     try:
         demo = demonstrate(given.source, given.out, given.model)
     except EvalError as error:

@@ -11,18 +11,23 @@ from .audio import Samples, to_mid_side
 from .network.vae import RaveNet
 from .resample import Resampler
 
-BLOCK_FRAMES = 64
+PACKET_FRAMES = 64
+BLOCK_FRAMES = 4 * PACKET_FRAMES  # what the network works on at once: long, as every window has its preroll beside it
 
 
 class Analysis:
-    """Runs an encoder over a stream, on windows of one size: a block and `preroll` frames on either side."""
+    """Runs an encoder over a stream, in windows: a block of 256 frames and `preroll` frames on either side.
+
+    The last block is filled up to whole packets. So a window's size depends on the sound's length only, never on how
+    the sound was cut on its way here, and no bit of the result does.
+    """
 
     def __init__(self, network: RaveNet) -> None:
         self.network, self.preroll = network, network.preroll
         self.rate, self.hop = network.config.rate, network.config.hop
 
     def latents(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[np.ndarray]:
-        """Posterior means [channels, latents, frames] of the sound, a block at a time, the last one shorter."""
+        """Posterior means [channels, latents, frames] of the sound, a packet at a time, the last one shorter."""
         size, lead = BLOCK_FRAMES * self.hop, self.preroll * self.hop
         window = size + 2 * lead
         buffer = np.zeros((lead, channels), np.float32)  # begins with the silence before the sound
@@ -42,16 +47,18 @@ class Analysis:
             total += len(block)
             while held >= window:
                 joined = np.concatenate(pending)
-                yield self._window(joined[:window])
+                yield from _packets(self._window(joined[:window]), BLOCK_FRAMES)
                 pending = [joined[size:]]
                 held -= size
         # What is left: at least the lead-in, and the frames of up to a block and the look-ahead after it.
         joined = np.concatenate(pending)
         frames = -(-(held - lead) // self.hop)
         while frames > 0:
-            part = np.zeros((window, channels), np.float32)
-            part[: min(window, len(joined))] = joined[:window]
-            yield self._window(part)[..., : min(frames, BLOCK_FRAMES)]
+            # At most one block and its look-ahead: as many packets as it takes.
+            packets = min(-(-frames // PACKET_FRAMES) * PACKET_FRAMES, BLOCK_FRAMES)
+            part = np.zeros((packets * self.hop + 2 * lead, channels), np.float32)
+            part[: min(len(part), len(joined))] = joined[: len(part)]
+            yield from _packets(self._window(part), min(frames, BLOCK_FRAMES))
             joined, frames = joined[size:], frames - BLOCK_FRAMES
 
     @torch.inference_mode()
@@ -59,5 +66,11 @@ class Analysis:
         """Sound [block with its preroll, channels] to the block's means [channels, latents, frames]."""
         sound = torch.from_numpy(np.ascontiguousarray(window.T))[:, None]
         mean = self.network.encode(sound).mean
-        latents: np.ndarray = mean[..., self.preroll : self.preroll + BLOCK_FRAMES].numpy()
+        latents: np.ndarray = mean[..., self.preroll : mean.shape[-1] - self.preroll].numpy()
         return latents
+
+
+def _packets(latents: np.ndarray, frames: int) -> Iterator[np.ndarray]:
+    """Cut a block's first frames into packets."""
+    for start in range(0, frames, PACKET_FRAMES):
+        yield latents[..., start : min(start + PACKET_FRAMES, frames)]

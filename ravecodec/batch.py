@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ravecodec.errors import OutputError, PathLike, one_line
+from ravecodec.memory import keep_freed_memory
 
 RVC = ".rvc"
 
@@ -183,8 +184,9 @@ def remove_parts(tasks: Iterable[Task]) -> None:
                 part.unlink()
 
 
-def limit_threads(threads: int | None) -> None:
-    """Let torch use so many threads in this process; None leaves its own choice."""
+def prepare_process(threads: int | None) -> None:
+    """Set this process up for coding: let torch use so many threads (None leaves its own choice), keep freed memory."""
+    keep_freed_memory()
     if threads:
         import torch
 
@@ -197,7 +199,7 @@ def encode_task(
     """Encode a task's file; `options` as for `files.encode_file`."""
     from ravecodec import files, registry
 
-    limit_threads(threads)
+    prepare_process(threads)
     codec = files.cached_codec(registry.find(model))
     result = files.encode_file(task.source, task.destination, codec, force=force, **options)
     return Outcome(task, Status.DONE, result.seconds, result.bytes)
@@ -209,7 +211,7 @@ def decode_task(
     """Decode a task's file; `options` as for `files.decode_file`. The message names concealed damage."""
     from ravecodec import files, registry
 
-    limit_threads(threads)
+    prepare_process(threads)
     loader = None if model is None else lambda _: files.cached_codec(registry.find(model))
     result = files.decode_file(task.source, task.destination, loader, force=force, **options)
     faults = files.damage(result.report)

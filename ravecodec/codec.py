@@ -1,7 +1,7 @@
 """The codec: sound to .rvc and back, block by block, with one model.
 
-A block is what one packet holds: 64 latent frames. The network always sees a block with `preroll` frames on either
-side, and always the same number of frames, so that whole-file and chunked coding give the same integers and sound.
+The network sees a block of frames with `preroll` frames on either side; where blocks begin and end depends on the
+length of the sound only, so that whole-file and chunked coding give the same integers and the same sound.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from bitstream import FidelityRule, Header, Layout, ModelError, Reader, Report, Writer
 
-from .analysis import BLOCK_FRAMES, Analysis
+from .analysis import PACKET_FRAMES, Analysis
 from .audio import Samples, as_samples, check_channels, check_rate
 from .basis import RULES, Basis
 from .errors import AudioError, PathLike, UsageError
@@ -170,7 +170,7 @@ class Codec:
         layout = {1: Layout.MONO, 2: Layout.MID_SIDE}.get(channels, Layout.DISCRETE)
         return Header(
             components=components, channels=channels, layout=layout, source_rate=rate, samples=samples, step=step,
-            frames_per_packet=BLOCK_FRAMES, fidelity=fidelity, fidelity_rule=FidelityRule(RULES.index(rule)),
+            frames_per_packet=PACKET_FRAMES, fidelity=fidelity, fidelity_rule=FidelityRule(RULES.index(rule)),
             model_name=self.name, model_id=self.model_id, tables_id=self.tables_id, tags=dict(tags or {}),
             rate=self.rate, hop=self.hop, latents=self.latents,
         )  # fmt: skip

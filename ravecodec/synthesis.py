@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 
 from bitstream import Header, Layout, Packet, Reader
 
-from .analysis import BLOCK_FRAMES
+from .analysis import BLOCK_FRAMES, PACKET_FRAMES
 from .audio import Samples, from_mid_side
 from .basis import Basis
 from .network.noise import seeded_noise
@@ -21,7 +20,7 @@ CHANNEL_SEED = 0x632BE5  # sets the noise of one channel apart from that of the 
 
 
 class Synthesis:
-    """Runs a decoder over the packets of a file, always on windows of the same size."""
+    """Runs a decoder over the packets of a file, in windows: a block of up to 256 frames, and its preroll."""
 
     def __init__(self, network: RaveNet, basis: Basis, header: Header) -> None:
         self.network, self.basis, self.header = network, basis, header
@@ -29,31 +28,29 @@ class Synthesis:
         self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
     def blocks(self, reader: Reader) -> Iterator[Samples]:
-        """Sound [frames * hop, channels] at the codec's rate, one packet after the other.
+        """Sound [frames * hop, channels] at the codec's rate, one block after the other.
 
         Lost packets are concealed: their components glide from the last ones to the mean.
         """
         rest = np.zeros((self.header.channels, self.preroll, self.header.components))
         before = rest  # components of the `preroll` frames before the block; zero is the mean
-        queue: deque[tuple[int, np.ndarray]] = deque()  # start frame, components [channels, frames, components]
-        last = rest[:, -1:]
-
-        def release() -> Samples:
-            nonlocal before
-            start, block = queue.popleft()
-            after = np.concatenate([*(values for _, values in queue), rest], 1)[:, : self.preroll]
-            sound = self._window(start, np.concatenate([before, block, after], 1), block.shape[1])
-            before = np.concatenate([before, block], 1)[:, -self.preroll :]
-            return sound
-
+        ahead = rest[:, :0]  # components read and not yet heard
+        start, last = 0, rest[:, -1:]
         for packet in reader.packets():
             values = self._values(packet, last)
             last = values[:, -1:]
-            queue.append((packet.start_frame, values))
-            while sum(v.shape[1] for _, v in queue) - queue[0][1].shape[1] >= self.preroll:
-                yield release()
-        while queue:
-            yield release()
+            if not ahead.shape[1]:
+                start = packet.start_frame
+            ahead = np.concatenate([ahead, values], 1)
+            while ahead.shape[1] >= BLOCK_FRAMES + self.preroll:
+                yield self._block(start, before, ahead, BLOCK_FRAMES)
+                before = np.concatenate([before, ahead[:, :BLOCK_FRAMES]], 1)[:, -self.preroll :]
+                start, ahead = start + BLOCK_FRAMES, ahead[:, BLOCK_FRAMES:]
+        while ahead.shape[1]:
+            frames = min(ahead.shape[1], BLOCK_FRAMES)
+            yield self._block(start, before, ahead, frames)
+            before = np.concatenate([before, ahead[:, :frames]], 1)[:, -self.preroll :]
+            start, ahead = start + frames, ahead[:, frames:]
 
     def _values(self, packet: Packet, last: np.ndarray) -> np.ndarray:
         if packet.codes is not None:
@@ -62,12 +59,15 @@ class Synthesis:
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
         return last * fade[None, :, None]
 
+    def _block(self, start: int, before: np.ndarray, ahead: np.ndarray, frames: int) -> Samples:
+        # Filled up to whole packets, so that lengths, and with them the arithmetic, are few.
+        size = -(-frames // PACKET_FRAMES) * PACKET_FRAMES + self.preroll
+        ahead = np.pad(ahead[:, :size], ((0, 0), (0, max(0, size - ahead.shape[1])), (0, 0)))
+        return self._window(start, np.concatenate([before, ahead], 1), frames)
+
     @torch.inference_mode()
     def _window(self, start: int, values: np.ndarray, frames: int) -> Samples:
         """Components of a block and its preroll [channels, frames, components] to sound [frames * hop, channels]."""
-        # Always the same number of frames, so that the arithmetic does not depend on where a file is cut.
-        size = BLOCK_FRAMES + 2 * self.preroll
-        values = np.pad(values, ((0, 0), (0, max(0, size - values.shape[1])), (0, 0)))
         latents = np.stack([self.basis.restore(v.T) for v in values]).astype(np.float32)
         config = self.network.config
         first, length = (start - self.preroll) * config.decimation, values.shape[1] * config.decimation

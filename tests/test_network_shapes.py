@@ -1,5 +1,6 @@
 """The presets' networks: sizes, shapes, causality, repeatable noise."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -110,9 +111,11 @@ def test_unknown_keys_and_impossible_shapes_are_refused() -> None:
 
 
 def test_the_noise_is_the_specified_integer_sequence() -> None:
-    inputs = torch.tensor([0, 1, 2, 0xFFFFFFFF])
+    inputs = np.array([0, 1, 2, 0xFFFFFFFF], np.uint32)
     assert lowbias32(inputs).tolist() == [reference_hash(int(v)) for v in inputs]
     noise = seeded_noise(7, 3, 0, 1000)
+    mixed = reference_hash(5 ^ reference_hash((7 + 2 * 0x9E3779B9) & 0xFFFFFFFF))
+    assert float(noise[2, 5]) == pytest.approx(mixed / 2**31 - 1, abs=1e-6)
     assert torch.equal(seeded_noise(7, 3, 400, 100), noise[:, 400:500])
     assert torch.equal(seeded_noise(7, 3, -50, 100)[:, 50:], noise[:, :50])
     assert not torch.equal(seeded_noise(8, 3, 0, 1000), noise)

@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     destination = destination_of(source, arguments.output, suffix)
     header = files.read_header(source)
-    batch.limit_threads(arguments.threads)
+    batch.prepare_process(arguments.threads)
     model = arguments.model
     loader = None if model is None else lambda _: files.cached_codec(registry.find(model))
     samples = header.samples

@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     destination = destination_of(source, arguments.output, SUFFIX)
     with AudioSource(source) as audio:  # faults of the file come out before a model is loaded
         total = audio.info.seconds
-    batch.limit_threads(arguments.threads)
+    batch.prepare_process(arguments.threads)
     codec = files.cached_codec(registry.find(arguments.model))
     rate = audio.info.rate
     start = time.perf_counter()

@@ -57,9 +57,9 @@ class Decoder(nn.Module):
         """
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
         raw = as_sequence(self.heads(features))
-        wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])
         if base is not None:
-            wave = torch.cat([wave[:, :1] + base, wave[:, 1:]], 1)
+            raw[:, :1] += base
+        wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])
         wave = self.limit * torch.tanh(wave / self.limit)
         if self.harmonics is not None:
             # The source is detached: the low bands are learned for themselves, not for their overtones.

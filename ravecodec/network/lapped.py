@@ -43,8 +43,11 @@ class LappedTransform(nn.Module):
     def inverse(self, latents: Tensor) -> Tensor:
         """Synthesise band 0 [batch, 1, frames * decimation]."""
         half = self.decimation // 2
-        band = F.conv_transpose1d(latents, self.synthesis, stride=self.decimation)
-        return band[..., half : half + latents.shape[-1] * self.decimation]
+        # A transposed convolution whose frames overlap by half, as one product and one sum of two halves.
+        frames = latents.transpose(1, 2) @ self.synthesis[:, 0]
+        first, second = frames.split(self.decimation, 2)
+        band = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+        return band.flatten(1)[:, None, half : half + latents.shape[-1] * self.decimation]
 
     @torch.no_grad()
     def whiten(self, band: Tensor) -> None:

@@ -86,7 +86,7 @@ class ResidualUnit(nn.Module):
                 normaliser(norm, channels),
             ]
         last = Conv(channels, channels, 1)
-        body += [nn.LeakyReLU(SLOPE), last]
+        body += [nn.LeakyReLU(SLOPE, inplace=True), last]
         with torch.no_grad():
             last.weight.mul_(0.1)
         self.body = nn.Sequential(*body)

@@ -6,32 +6,32 @@ the noise can be computed without the samples before it.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .config import NetworkConfig
 from .layers import SLOPE, Conv, as_sequence
 
-_MASK = 0xFFFFFFFF
+
+def lowbias32(x: np.ndarray) -> np.ndarray:
+    """Mix uint32 values into well-spread uint32 values."""
+    x = x ^ (x >> np.uint32(16))
+    x *= np.uint32(0x7FEB352D)  # arrays of unsigned integers wrap, as the hash wants
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return x
 
 
-def lowbias32(x: Tensor) -> Tensor:
-    """Mix int64 values of 32 bits into well-spread values of 32 bits."""
-    x = x ^ (x >> 16)
-    x = (x * 0x7FEB352D) & _MASK
-    x = x ^ (x >> 15)
-    x = (x * 0x846CA68B) & _MASK
-    return x ^ (x >> 16)
-
-
-def seeded_noise(seed: int, bands: int, start: int, length: int, device: torch.device | None = None) -> Tensor:
+def seeded_noise(seed: int, bands: int, start: int, length: int) -> Tensor:
     """Uniform noise in [-1, 1) of shape [bands, length] for sub-band samples start ... start + length."""
     # Positions may be negative in the lead-in of a file: they wrap to 32 bits like every counter here.
-    time = torch.arange(start, start + length, dtype=torch.int64, device=device) & _MASK
-    band = torch.arange(bands, dtype=torch.int64, device=device)[:, None]
-    keyed = lowbias32((seed + band * 0x9E3779B9) & _MASK)
-    mixed = lowbias32(time ^ keyed)
-    return (mixed - 2**31).to(torch.float32) * 2.0**-31
+    time = np.arange(start, start + length, dtype=np.int64).astype(np.uint32)
+    keys = (seed + np.arange(bands, dtype=np.int64) * 0x9E3779B9).astype(np.uint32)
+    mixed = lowbias32(time[None] ^ lowbias32(keys)[:, None])
+    signed = (mixed ^ np.uint32(1 << 31)).view(np.int32)  # mixed - 2^31
+    return torch.from_numpy(signed.astype(np.float32) * np.float32(2.0**-31))
 
 
 def amplitude(x: Tensor) -> Tensor:

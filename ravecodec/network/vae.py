@@ -90,7 +90,7 @@ class RaveNet(nn.Module):
         `start` is the first frame's number in its file: it places the seeded noise.
         """
         time = latents.shape[-1] * self.config.decimation
-        noise = seeded_noise(seed, self.config.bands, start * self.config.decimation, time, latents.device)
+        noise = seeded_noise(seed, self.config.bands, start * self.config.decimation, time).to(latents.device)
         return self.pqmf.inverse(self.decode_bands(latents, noise.expand(latents.shape[0], -1, -1)))
 
     @torch.no_grad()

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..memory import keep_freed_memory
 from ..network.config import NetworkConfig, load_preset
 from ..network.vae import RaveNet
 from . import checkpoint
-from .memory import keep_freed_memory
 from .options import TrainOptions
 from .stages import Adversarial, Representation, Truncation
 from .store import Sampler, Store

@@ -1,4 +1,4 @@
-"""Keep freed memory: a training step allocates and frees the same hundreds of megabytes again and again."""
+"""Keep freed memory: training and coding allocate and free the same many megabytes again and again."""
 
 from __future__ import annotations
 
