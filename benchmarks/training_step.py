@@ -34,7 +34,7 @@ def main() -> None:
 
     net = RaveNet(load_preset(arguments.preset)).train()
     rate = net.config.rate
-    optimiser = torch.optim.AdamW(net.parameters(), 1e-4)
+    optimiser = torch.optim.AdamW(net.parameters(), 1e-4, fused=True)
     sound = 0.1 * torch.randn(arguments.batch, 1, arguments.crop)
     times: dict[str, list[float]] = {}
 

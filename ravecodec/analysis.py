@@ -12,11 +12,11 @@ from .network.vae import RaveNet
 from .resample import Resampler
 
 PACKET_FRAMES = 64
-BLOCK_FRAMES = 4 * PACKET_FRAMES  # what the network works on at once: long, as every window has its preroll beside it
+BLOCK_FRAMES = 8 * PACKET_FRAMES  # what the network works on at once: long, as every window has its preroll beside it
 
 
 class Analysis:
-    """Runs an encoder over a stream, in windows: a block of 256 frames and `preroll` frames on either side.
+    """Runs an encoder over a stream, in windows: a block of 512 frames and `preroll` frames on either side.
 
     The last block is filled up to whole packets. So a window's size depends on the sound's length only, never on how
     the sound was cut on its way here, and no bit of the result does.

@@ -20,7 +20,7 @@ CHANNEL_SEED = 0x632BE5  # sets the noise of one channel apart from that of the 
 
 
 class Synthesis:
-    """Runs a decoder over the packets of a file, in windows: a block of up to 256 frames, and its preroll."""
+    """Runs a decoder over the packets of a file, in windows: a block of up to 512 frames, and its preroll."""
 
     def __init__(self, network: RaveNet, basis: Basis, header: Header) -> None:
         self.network, self.basis, self.header = network, basis, header

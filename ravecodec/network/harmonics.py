@@ -13,19 +13,21 @@ from torch import Tensor, nn
 
 from .pqmf import PQMF
 
+_SHORT, _LONG = 13, 5  # together 65 sub-band samples, 22 ms: long against a pitch period, short against a syllable
+
 
 class HarmonicSource(nn.Module):
     """Decoded sub-bands [batch, bands, time] to a flat harmonic excitation of the same shape."""
 
-    def __init__(self, pqmf: PQMF, low: int = 1, window: int = 65) -> None:
+    def __init__(self, pqmf: PQMF, low: int = 1) -> None:
         super().__init__()
         self.pqmf = [pqmf]  # in a list: shared, not owned
-        self.low, self.window = low, window
+        self.low = low
 
     @property
     def reach(self) -> int:
         """Sub-band samples on either side that one output sample depends on."""
-        return self.window // 2 + 2 * (self.pqmf[0].reach // self.pqmf[0].bands + 1)
+        return _SHORT * _LONG // 2 + 2 * (self.pqmf[0].reach // self.pqmf[0].bands + 1)
 
     def forward(self, bands: Tensor) -> Tensor:
         """Rectify the lowest bands at the full rate and flatten the result."""
@@ -33,5 +35,16 @@ class HarmonicSource(nn.Module):
         base = torch.zeros_like(bands)
         base[:, : self.low] = bands[:, : self.low]
         rich = pqmf(pqmf.inverse(base).abs())
-        power = F.avg_pool1d(rich.square(), self.window, 1, self.window // 2, count_include_pad=False)
-        return rich * torch.rsqrt(power + 1e-8)
+        return rich * torch.rsqrt(_local_mean(rich.square()) + 1e-8)
+
+
+def _local_mean(power: Tensor) -> Tensor:
+    """Mean over the `_SHORT * _LONG` samples around each: a short box, then several of its results side by side."""
+    short = F.avg_pool1d(power, _SHORT, 1, _SHORT // 2, count_include_pad=False)
+    reach = _SHORT * (_LONG // 2)
+    padded = F.pad(short, (reach, reach), mode="replicate")
+    time = power.shape[-1]
+    total = padded[..., :time].clone()
+    for k in range(1, _LONG):
+        total += padded[..., k * _SHORT : k * _SHORT + time]
+    return total / _LONG

@@ -61,7 +61,8 @@ class Trainer:
         betas = (0.8, 0.99) if options.stage == 1 else (0.5, 0.9)
         rates = [options.learning_rate, options.learning_rate / 2]
         optimisers = [
-            torch.optim.AdamW(g, lr=r, betas=betas, weight_decay=1e-3) for g, r in zip(groups, rates, strict=False)
+            torch.optim.AdamW(g, lr=r, betas=betas, weight_decay=1e-3, fused=True)
+            for g, r in zip(groups, rates, strict=False)
         ]
         self.rates = rates[: len(optimisers)]
         self.net = net
