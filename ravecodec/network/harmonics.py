@@ -24,11 +24,6 @@ class HarmonicSource(nn.Module):
         self.pqmf = [pqmf]  # in a list: shared, not owned
         self.low = low
 
-    @property
-    def reach(self) -> int:
-        """Sub-band samples on either side that one output sample depends on."""
-        return _SHORT * _LONG // 2 + 2 * (self.pqmf[0].reach // self.pqmf[0].bands + 1)
-
     def forward(self, bands: Tensor) -> Tensor:
         """Rectify the lowest bands at the full rate and flatten the result."""
         pqmf = self.pqmf[0]

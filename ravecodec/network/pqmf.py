@@ -79,11 +79,6 @@ class PQMF(nn.Module):
         """Samples by which `inverse(forward(x))` lags x."""
         return (self.blocks - 1) * self.bands if self.causal else 0
 
-    @property
-    def reach(self) -> int:
-        """Samples on the farther side that one sub-band sample depends on, and the other way round."""
-        return (self.blocks if self.causal else self.blocks // 2) * self.bands
-
     def forward(self, x: Tensor) -> Tensor:
         """Analyse sound [batch, 1, n] (n a multiple of `bands`) into sub-bands [batch, bands, n / bands]."""
         blocks = x.reshape(x.shape[0], -1, self.bands).transpose(1, 2)

@@ -108,7 +108,7 @@ class Trainer:
         while True:
             elapsed = time.monotonic() - began
             share = max(
-                (self.step - 0) / o.steps if o.steps else 0.0,
+                self.step / o.steps if o.steps else 0.0,
                 elapsed / (60 * o.minutes) if o.minutes else 0.0,
             )
             if share >= 1:
