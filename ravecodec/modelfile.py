@@ -51,7 +51,7 @@ def save_model(
     tensors = {f"net.{k}": v.detach().cpu().numpy().astype(np.float16) for k, v in _stored(network).items()}
     if basis is not None:
         tensors |= {f"basis.{k}": getattr(basis, k).astype(np.float32) for k in _BASIS}
-    identity = model_id(network.config, tensors)
+    identity = model_id(network.config.to_dict(), tensors)
     if tables is not None:
         tensors |= {f"tables.{k}": v for k, v in tables.to_arrays().items()}
     document = {
@@ -86,7 +86,7 @@ def load_model(name_or_path: PathLike) -> Model:
         raise ModelError(f"{path}: model format {document.get('format')} is newer than this version of ravecodec")
     hashed = {k: v for k, v in tensors.items() if not k.startswith("tables.")}
     network = RaveNet(NetworkConfig.from_dict(document["config"]))
-    identity = model_id(network.config, hashed)
+    identity = model_id(document["config"], hashed)  # as it was written: this version may know more fields
     if identity.hex() != document["id"]:
         raise ModelError(f"{path}: damaged: its tensors hash to {identity.hex()}, the file says {document['id']}")
     state = {k[4:]: torch.from_numpy(v.astype(np.float32)) for k, v in tensors.items() if k.startswith("net.")}
@@ -108,9 +108,9 @@ def load_model(name_or_path: PathLike) -> Model:
     )
 
 
-def model_id(config: NetworkConfig, tensors: dict[str, np.ndarray]) -> bytes:
+def model_id(config: dict[str, Any], tensors: dict[str, np.ndarray]) -> bytes:
     """First 16 bytes of SHA-256 over the network's shape and all tensors but the entropy tables."""
-    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
         little = array.astype(array.dtype.newbyteorder("<"))

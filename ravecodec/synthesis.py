@@ -73,6 +73,6 @@ class Synthesis:
         first, length = (start - self.preroll) * config.decimation, values.shape[1] * config.decimation
         seeds = [self.header.seed + CHANNEL_SEED * channel for channel in range(self.header.channels)]
         noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
-        sound = self.network.pqmf.inverse(self.network.decode_bands(torch.from_numpy(latents), noise))[:, 0]
+        sound = self.network.synthesise(torch.from_numpy(latents), noise)[:, 0]
         block = sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T
         return np.ascontiguousarray(from_mid_side(block) if self.header.layout == Layout.MID_SIDE else block)

@@ -60,7 +60,7 @@ def test_other_ratios_and_widths_are_only_configuration() -> None:
 
 def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
-    data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
+    data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False, "envelope": 0}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 
 

@@ -50,6 +50,7 @@ class NetworkConfig:
     gain_shape: bool = False  # divide by the local level before coding, multiply after
     lapped: bool = False  # a linear lapped transform of the lowest band beside the stacks
     harmonics: bool = False  # a harmonic source made of the decoded lowest bands, beside the noise
+    envelope: int = 0  # latents that carry the spectral envelope, which the decoded sound is brought to
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     discriminator_channels: int = 16
     discriminator_scales: int = 3
@@ -62,6 +63,8 @@ class NetworkConfig:
                 raise ValueError("a stack needs one width and one unit count more than there are ratios")
             if side.norm not in ("none", "batch"):
                 raise ValueError(f"norm is 'none' or 'batch', not {side.norm!r}")
+        if self.envelope and not self.gain_shape:
+            raise ValueError("an envelope is relative to the level: it needs gain_shape")
         if self.padding == "causal" and (self.gain_shape or self.lapped or self.harmonics):
             raise ValueError("gain_shape, lapped and harmonics look ahead: they need centred padding")
 

@@ -56,7 +56,7 @@ class Decoder(nn.Module):
         `base` [batch, 1, time] is added to the lowest band's waveform.
         """
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
-        raw = as_sequence(self.heads(features))
+        raw = as_sequence(self.heads(features)).float()
         if base is not None:
             raw[:, :1] += base
         wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import full_precision
+
 FLOOR = 10 ** (-70 / 20)  # below this RMS a sound is silence and is not blown up
 _MIDDLE, _SPREAD = math.log(10 ** (-30 / 20)), 1.5  # brings ln(level) to about zero mean and unit size
 
@@ -31,14 +33,18 @@ class Gain(nn.Module):
     def measure(self, bands: Tensor) -> Tensor:
         """Normalised log level [batch, 1, frames] of sub-bands [batch, bands, time]."""
         power = F.avg_pool1d(bands.square().sum(1, keepdim=True), self.decimation)
-        power = F.conv1d(F.pad(power, (1, 1)), self.window)
+        with full_precision(power):
+            power = F.conv1d(F.pad(power, (1, 1)), self.window)
         return (0.5 * torch.log(power + FLOOR**2) - _MIDDLE) / _SPREAD
+
+    def nats(self, log_level: Tensor) -> Tensor:
+        """ln of the amplitude [batch, 1, frames] of a normalised log level."""
+        return log_level.clamp(-5.0, 4.0) * _SPREAD + _MIDDLE  # a lost or wild latent must not become a shot
 
     def level(self, log_level: Tensor) -> Tensor:
         """Amplitude [batch, 1, frames * decimation] of a normalised log level."""
-        clipped = log_level.clamp(-5.0, 4.0)  # a lost or wild latent must not become a shot
-        smooth = F.interpolate(clipped, scale_factor=float(self.decimation), mode="linear", align_corners=False)
-        return torch.exp(smooth * _SPREAD + _MIDDLE)
+        nats = self.nats(log_level)
+        return torch.exp(F.interpolate(nats, scale_factor=float(self.decimation), mode="linear", align_corners=False))
 
     def shape(self, bands: Tensor, level: Tensor) -> Tensor:
         """Sub-bands [batch, bands, time] without their level and usual spectrum."""

@@ -12,6 +12,11 @@ from torch import Tensor, nn
 SLOPE = 0.2
 
 
+def full_precision(like: Tensor) -> torch.autocast:
+    """Context in which mixed precision is off on this tensor's device: filter banks and transforms need all bits."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def as_image(x: Tensor) -> Tensor:
     """[batch, channels, time] to channels-last [batch, channels, 1, time]."""
     return x[:, :, None].contiguous(memory_format=torch.channels_last)

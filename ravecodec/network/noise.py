@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import NetworkConfig
-from .layers import SLOPE, Conv, as_sequence
+from .layers import SLOPE, Conv, as_sequence, full_precision
 
 
 def lowbias32(x: np.ndarray) -> np.ndarray:
@@ -60,9 +60,10 @@ class NoiseHead(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Filter noise [batch, bands, time] by what features x [batch, inputs, 1, time] ask for."""
-        magnitudes = amplitude(as_sequence(self.out(self.act(self.down(x)))))
+        magnitudes = amplitude(as_sequence(self.out(self.act(self.down(x)))).float())
         batch, _, frames = magnitudes.shape
-        taps = torch.einsum("bcpf,pk->kbcf", magnitudes.view(batch, self.bands, self.points, frames), self.response)
+        with full_precision(x):
+            taps = torch.einsum("bcpf,pk->kbcf", magnitudes.view(batch, self.bands, self.points, frames), self.response)
         time = noise.shape[-1]
         padded = nn.functional.pad(noise, (self.points - 1, self.points - 1))
         shifted = [padded[..., k : k + time] for k in range(2 * self.points - 1)]

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import full_precision
+
 
 @lru_cache(maxsize=8)
 def prototype(bands: int, taps: int, attenuation: float = 100.0) -> np.ndarray:
@@ -83,12 +85,14 @@ class PQMF(nn.Module):
         """Analyse sound [batch, 1, n] (n a multiple of `bands`) into sub-bands [batch, bands, n / bands]."""
         blocks = x.reshape(x.shape[0], -1, self.bands).transpose(1, 2)
         left = self.blocks - 1 if self.causal else self.blocks // 2
-        return F.conv1d(F.pad(blocks, (left, self.blocks - 1 - left)), self.analysis)
+        with full_precision(x):
+            return F.conv1d(F.pad(blocks, (left, self.blocks - 1 - left)), self.analysis)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Synthesise sound [batch, 1, n * bands] from sub-bands [batch, bands, n]."""
         left = self.blocks - 1 if self.causal else self.blocks // 2 - 1
-        blocks = F.conv1d(F.pad(y, (left, self.blocks - 1 - left)), self.synthesis)
+        with full_precision(y):
+            blocks = F.conv1d(F.pad(y, (left, self.blocks - 1 - left)), self.synthesis)
         return blocks.transpose(1, 2).reshape(y.shape[0], 1, -1)
 
 

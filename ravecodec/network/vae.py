@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from .config import NetworkConfig
 from .decoder import Decoder
 from .encoder import Encoder
+from .envelope import Envelope
 from .gain import Gain
 from .lapped import LappedTransform
+from .layers import full_precision
 from .noise import seeded_noise
 from .pqmf import PQMF
 
@@ -46,43 +48,59 @@ class RaveNet(nn.Module):
         self.gain = Gain(config.bands, config.decimation) if config.gain_shape else None
         self.encoder = Encoder(config, 2 * config.bands + 1 if config.gain_shape else config.bands)
         self.decoder = Decoder(config, self.pqmf)
-        carried = round(LAPPED_SHARE * config.latents)
+        carried = min(round(LAPPED_SHARE * config.latents), config.latents + LEVEL_LATENT - config.envelope)
         self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
+        self.envelope = Envelope(config.envelope, config.hop, config.rate) if config.envelope else None
+        self.contour = slice(LEVEL_LATENT - config.envelope, LEVEL_LATENT)  # the latents of the envelope
         with torch.no_grad():
             # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.
             head = self.encoder.head.weight
             if config.lapped:
                 head[:carried] *= 0.05
             if config.gain_shape:
-                head[config.latents + LEVEL_LATENT] = 0
+                first = config.latents + LEVEL_LATENT - config.envelope
+                head[first : config.latents] = 0
 
-    def posterior(self, bands: Tensor) -> Posterior:
-        """Sub-bands [batch, bands, time] to the posterior over latents."""
+    def encode(self, sound: Tensor) -> Posterior:
+        """Sound [batch, 1, n], n a multiple of the hop, to the posterior over latents [batch, latents, n / hop]."""
+        bands = self.pqmf(sound)
         if self.gain is None:
             mean, scale = self.encoder(bands)
-            return Posterior(mean, scale)
+            return Posterior(mean.float(), scale.float())
         log_level = self.gain.measure(bands)
         level = self.gain.level(log_level)
         shape = self.gain.shape(bands, level)
         # The stack sees large values by their logarithm: a sub-band may stand 60 dB above its usual level.
         seen = [torch.asinh(shape), self.gain.envelope(shape), 0.5 * torch.log(level)]
-        mean, scale = self.encoder(torch.cat(seen, 1))
+        mean, scale = (part.float() for part in self.encoder(torch.cat(seen, 1)))
         if self.lapped is not None:
-            mean = mean + self.lapped(shape[:, :1])
-        mean = torch.cat([mean[:, :LEVEL_LATENT], mean[:, LEVEL_LATENT:] + log_level], 1)
-        return Posterior(mean, scale)
-
-    def encode(self, sound: Tensor) -> Posterior:
-        """Sound [batch, 1, n], n a multiple of the hop, to the posterior over latents [batch, latents, n / hop]."""
-        return self.posterior(self.pqmf(sound))
+            with full_precision(shape):
+                mean = mean + self.lapped(shape[:, :1])
+        direct = [log_level]
+        if self.envelope is not None:
+            direct.insert(0, self.envelope.measure(sound, self.gain.nats(log_level)))
+        measured = torch.cat(direct, 1)
+        free = mean.shape[1] - measured.shape[1]
+        return Posterior(torch.cat([mean[:, :free], mean[:, free:] + measured], 1), scale)
 
     def decode_bands(self, latents: Tensor, noise: Tensor) -> Tensor:
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time]."""
-        base = self.lapped.inverse(latents) if self.lapped is not None else None
+        base = None
+        if self.lapped is not None:
+            with full_precision(latents):
+                base = self.lapped.inverse(latents)
         bands = self.decoder(latents, noise, base)
         if self.gain is not None:
             bands = self.gain.unshape(bands, self.gain.level(latents[:, LEVEL_LATENT:]))
         return bands
+
+    def synthesise(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """Latents [batch, latents, frames] and noise [batch, bands, time] to sound [batch, 1, frames * hop]."""
+        sound = self.pqmf.inverse(self.decode_bands(latents, noise))
+        if self.envelope is None or self.gain is None:
+            return sound
+        log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
+        return self.envelope.correct(sound, latents[:, self.contour], log_level)
 
     def decode(self, latents: Tensor, seed: int = 0, start: int = 0) -> Tensor:
         """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
@@ -91,7 +109,7 @@ class RaveNet(nn.Module):
         """
         time = latents.shape[-1] * self.config.decimation
         noise = seeded_noise(seed, self.config.bands, start * self.config.decimation, time).to(latents.device)
-        return self.pqmf.inverse(self.decode_bands(latents, noise.expand(latents.shape[0], -1, -1)))
+        return self.synthesise(latents, noise.expand(latents.shape[0], -1, -1))
 
     @torch.no_grad()
     def adapt(self, sound: Tensor) -> None:
@@ -103,9 +121,17 @@ class RaveNet(nn.Module):
         bands = self.pqmf(sound)
         if self.gain is not None:
             self.gain.adapt(bands)
-            bands = self.gain.shape(bands, self.gain.level(self.gain.measure(bands)))
+            level = self.gain.measure(bands)
+            bands = self.gain.shape(bands, self.gain.level(level))
         if self.lapped is not None:
             self.lapped.whiten(bands[:, :1])
+        if self.envelope is not None and self.gain is not None:
+            self.envelope.adapt(sound, self.gain.nats(level))
+            # A posterior of about 3 dB in every coefficient, whatever unit size means there.
+            width = (0.35 / self.envelope.scale).clamp(0.05, 0.9)
+            first = self.config.latents + self.config.latents - self.config.envelope + LEVEL_LATENT
+            self.encoder.head.weight[first : first + self.config.envelope] = 0
+            self.encoder.head.bias[first : first + self.config.envelope] = torch.log(torch.expm1(width))  # type: ignore[index]
 
     @property
     def delay(self) -> int:
@@ -154,4 +180,5 @@ def decoder_reach(config: NetworkConfig) -> int:
             reach += step
             step //= config.ratios[::-1][i]
     reach += 6 + 2 * config.noise.hop + (80 if config.harmonics else 0)
+    reach += 2 * config.decimation if config.envelope else 0
     return math.ceil(reach * (2 if config.causal else 1))

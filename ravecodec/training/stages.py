@@ -37,7 +37,7 @@ class Representation(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Losses of sound [batch, 1, n]: spectral, waveform, and kl in nats per frame."""
         posterior = self.net.encode(x)
-        y = self.net.pqmf.inverse(self.net.decode_bands(posterior.sample(), training_noise(self.net, x)))
+        y = self.net.synthesise(posterior.sample(), training_noise(self.net, x))
         return {**fidelity(self.net, x, y), "kl": posterior.kl().float().sum(1).mean()}
 
 
@@ -92,7 +92,7 @@ class Adversarial(nn.Module):
         with torch.no_grad():
             posterior = self.net.encode(x)
             latents = posterior.sample() if self.truncation is None else self.truncation(posterior.mean)
-        return self.net.pqmf.inverse(self.net.decode_bands(latents, training_noise(self.net, x)))
+        return self.net.synthesise(latents, training_noise(self.net, x))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """Without y: the decoder's losses and its sound. With y, that sound: the discriminator's loss."""

@@ -1,0 +1,118 @@
+"""The spectral envelope as latents of its own, and a decoder that is held to it.
+
+With little training a decoder gets the power of most bands wrong by several dB: correcting the power of third-octave
+bands every 43 ms of such a decoder's sound lifts the ESTOI of speech by a quarter. So some latents start as that
+envelope, measured by fixed arithmetic, and the decoded sound is brought to it band by band.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import full_precision
+
+PARTS = 4  # spectra a latent frame
+LOWEST, HIGHEST = 250.0, 18000.0  # Hz, the centres of the outer bands
+DEPTH = 1e-3  # how far below the level of the sound a band is followed
+BOOST, CUT = 2.0, 4.0  # largest correction, nats of amplitude
+
+
+def band_shapes(bands: int, bins: int, rate: int) -> np.ndarray:
+    """Triangles [bands, bins] that sum to one at every bin, on the Bark scale 7 asinh(f / 650) of Schroeder (1979)."""
+    scale = np.arcsinh(np.linspace(0, rate / 2, bins) / 650)
+    centres = np.linspace(np.arcsinh(LOWEST / 650), np.arcsinh(min(HIGHEST, 0.4 * rate) / 650), bands)
+    return np.stack([np.interp(scale, centres, row) for row in np.eye(bands)])
+
+
+class Envelope(nn.Module):
+    """Log band powers of sound relative to its level, as `bands` latents of about unit size; and the way back."""
+
+    shapes: Tensor
+    window: Tensor
+    smoothing: Tensor
+    transform: Tensor
+    offset: Tensor
+    scale: Tensor
+
+    def __init__(self, bands: int, hop: int, rate: int) -> None:
+        super().__init__()
+        self.hop = hop // PARTS  # between spectra
+        size = 2 * self.hop
+        shapes = torch.from_numpy(band_shapes(bands, size // 2 + 1, rate)).float()
+        self.register_buffer("shapes", shapes, persistent=False)
+        # Sine window for analysis and synthesis: at an overlap of half its squares sum to one.
+        window = torch.sin(math.pi * (torch.arange(size) + 0.5) / size)
+        self.register_buffer("window", window, persistent=False)
+        hat = (1 - (torch.arange(2 * PARTS) + 0.5 - PARTS).abs() / PARTS) / PARTS
+        self.register_buffer("smoothing", hat[None, None], persistent=False)
+        k, n = torch.arange(bands)[:, None], torch.arange(bands)[None]
+        cosine = torch.cos(math.pi / bands * (n + 0.5) * k) * math.sqrt(2 / bands)
+        cosine[0] /= math.sqrt(2)
+        self.register_buffer("transform", cosine, persistent=False)
+        self.register_buffer("offset", torch.zeros(bands))
+        self.register_buffer("scale", torch.ones(bands))
+        # How far the decoded sound is moved towards its envelope, by band: little where its waveform is coded.
+        self.trust = nn.Parameter(torch.linspace(0.0, 1.0, bands).mul(8).sub(1).clamp(max=2))
+
+    def measure(self, sound: Tensor, log_level: Tensor) -> Tensor:
+        """Latents [batch, bands, frames] of sound [batch, 1, n] whose ln of level [batch, 1, frames] is known."""
+        with full_precision(sound):
+            relative = self._relative(sound, log_level)
+            return (self.transform @ relative - self.offset[:, None]) / self.scale[:, None]
+
+    def correct(self, sound: Tensor, latents: Tensor, log_level: Tensor) -> Tensor:
+        """Sound [batch, 1, n] with its band powers brought to what latents [batch, bands, frames] say."""
+        with full_precision(sound):
+            relative = self.transform.T @ (latents * self.scale[:, None] + self.offset[:, None])
+            wanted = F.interpolate(relative + log_level, scale_factor=float(PARTS), mode="linear", align_corners=False)
+            spectra = self._spectra(sound)
+            # The level of every spectrum, smoothed as the encoder smoothed it, but at each of them.
+            power = self._band_power(spectra)
+            batch, bands, parts = power.shape
+            padded = F.pad(power.flatten(0, 1)[:, None], (PARTS, PARTS), mode="replicate")
+            smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
+            floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
+            gain = (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST)
+            gain = torch.exp(self.shapes.T @ (torch.sigmoid(self.trust)[:, None] * gain))
+            return self._resynthesise(spectra * gain.transpose(1, 2))
+
+    @torch.no_grad()
+    def adapt(self, sound: Tensor, log_level: Tensor) -> None:
+        """Bring the latents to zero mean and unit size on this sound."""
+        latents = self.transform @ self._relative(sound, log_level)
+        self.offset.copy_(latents.mean((0, 2)))
+        self.scale.copy_(latents.std((0, 2)).clamp_min(0.05))
+
+    def _relative(self, sound: Tensor, log_level: Tensor) -> Tensor:
+        """ln of band amplitudes over the level, [batch, bands, frames]."""
+        power = self._band_power(self._spectra(sound))
+        batch, bands, _ = power.shape
+        padded = F.pad(power.flatten(0, 1)[:, None], (PARTS // 2, PARTS // 2), mode="replicate")
+        smooth = F.conv1d(padded, self.smoothing, stride=PARTS)[:, 0].view(batch, bands, -1)
+        return 0.5 * torch.log(smooth * torch.exp(-2 * log_level) + DEPTH**2)
+
+    def _dense(self) -> Tensor:
+        """The smoothing around every spectrum: the same hat, with a middle."""
+        hat = 1 - torch.arange(-PARTS, PARTS + 1, device=self.window.device).abs() / PARTS
+        return (hat / hat.sum())[None, None]
+
+    def _spectra(self, sound: Tensor) -> Tensor:
+        """[batch, 1, n] to spectra [batch, n / hop, bins]; spectrum j is centred on the middle of its hop."""
+        padded = F.pad(sound[:, 0], (self.hop // 2, self.hop // 2))
+        return torch.fft.rfft(padded.unfold(-1, 2 * self.hop, self.hop) * self.window)
+
+    def _band_power(self, spectra: Tensor) -> Tensor:
+        power = spectra.real.square() + spectra.imag.square()
+        return self.shapes @ power.transpose(1, 2) / self.hop
+
+    def _resynthesise(self, spectra: Tensor) -> Tensor:
+        frames = torch.fft.irfft(spectra, n=2 * self.hop) * self.window
+        first, second = frames.split(self.hop, 2)
+        joined = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
+        half = self.hop // 2
+        return joined.flatten(1)[:, None, half : half + frames.shape[1] * self.hop]

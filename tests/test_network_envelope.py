@@ -1,0 +1,100 @@
+"""The envelope latents: what they measure, and that decoded sound is brought to them."""
+
+import numpy as np
+import pytest
+import torch
+
+from ravecodec.network.config import NetworkConfig, load_preset
+from ravecodec.network.envelope import CUT, Envelope, band_shapes
+from ravecodec.network.vae import RaveNet
+
+RATE, HOP, FRAMES = 48000, 2048, 24
+
+
+@pytest.fixture
+def envelope() -> Envelope:
+    module = Envelope(24, HOP, RATE)
+    with torch.no_grad():
+        module.trust.fill_(30.0)
+    return module.eval()
+
+
+def noise(seed: int = 0, level: float = 0.1) -> torch.Tensor:
+    return level * torch.randn(1, 1, HOP * FRAMES, generator=torch.Generator().manual_seed(seed))
+
+
+def levels(sound: torch.Tensor) -> torch.Tensor:
+    return 0.5 * torch.log(sound.view(1, FRAMES, HOP).square().mean(2) + 1e-9)[:, None]
+
+
+def band_decibels(sound: torch.Tensor, low: float, high: float) -> float:
+    inner = sound.detach()[0, 0, 4 * HOP : -4 * HOP].double().numpy()
+    power = np.abs(np.fft.rfft(inner)) ** 2
+    frequency = np.fft.rfftfreq(len(inner), 1 / RATE)
+    return float(10 * np.log10(power[(frequency >= low) & (frequency < high)].sum()))
+
+
+def test_the_bands_divide_every_frequency_among_themselves() -> None:
+    shapes = band_shapes(24, 513, RATE)
+    np.testing.assert_allclose(shapes.sum(0), 1, atol=1e-12)
+    assert (shapes >= 0).all()
+    assert (np.diff(shapes.argmax(1)) > 0).all()
+
+
+def test_untouched_spectra_give_the_sound_back(envelope: Envelope) -> None:
+    x = noise()
+    back = envelope._resynthesise(envelope._spectra(x))
+    edge = HOP
+    assert (back - x)[..., edge:-edge].abs().max() < 1e-6
+
+
+def test_sound_with_its_own_envelope_hardly_changes(envelope: Envelope) -> None:
+    x = noise()
+    y = envelope.correct(x, envelope.measure(x, levels(x)), levels(x))
+    error = (y - x)[..., 2 * HOP : -2 * HOP].square().mean() / x.square().mean()
+    assert 10 * torch.log10(error) < -15
+
+
+@pytest.mark.parametrize(("low", "high"), [(400, 700), (1500, 2500), (5000, 8000)])
+def test_a_band_that_lost_ten_decibels_gets_them_back(envelope: Envelope, low: float, high: float) -> None:
+    x = noise()
+    spectrum = torch.fft.rfft(x)
+    frequency = torch.fft.rfftfreq(x.shape[-1], 1 / RATE)
+    spectrum[..., (frequency >= low * 0.8) & (frequency < high * 1.25)] *= 10 ** (-10 / 20)
+    dull = torch.fft.irfft(spectrum, n=x.shape[-1])
+    assert band_decibels(dull, low, high) - band_decibels(x, low, high) == pytest.approx(-10, abs=0.5)
+    mended = envelope.correct(dull, envelope.measure(x, levels(x)), levels(x))
+    assert band_decibels(mended, low, high) - band_decibels(x, low, high) == pytest.approx(0, abs=1.5)
+
+
+def test_a_louder_sound_has_the_same_envelope(envelope: Envelope) -> None:
+    x = noise()
+    torch.testing.assert_close(
+        envelope.measure(x, levels(x)), envelope.measure(4 * x, levels(4 * x)), atol=1e-3, rtol=0
+    )
+
+
+def test_wild_latents_move_no_band_farther_than_the_bounds(envelope: Envelope) -> None:
+    x = noise()
+    for wild in (-1e4, 1e4):
+        latents = torch.full((1, 24, FRAMES), wild)
+        y = envelope.correct(x, latents, levels(x))
+        assert torch.isfinite(y).all()
+        assert y.abs().max() < x.abs().max() * np.exp(CUT)
+
+
+def test_the_encoder_begins_with_the_measured_envelope() -> None:
+    torch.manual_seed(0)
+    net = RaveNet(load_preset("tiny")).eval()
+    x = noise()
+    net.adapt(x.view(4, 1, -1))
+    with torch.inference_mode():
+        mean = net.encode(x).mean
+        assert net.envelope is not None and net.gain is not None
+        measured = net.envelope.measure(x, net.gain.nats(net.gain.measure(net.pqmf(x))))
+    torch.testing.assert_close(mean[:, net.contour], measured, atol=1e-5, rtol=0)
+
+
+def test_an_envelope_without_a_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="gain_shape"):
+        NetworkConfig.from_dict(load_preset("tiny").to_dict() | {"gain_shape": False})
