@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from eval.curves import hull, system_name
 from eval.results import Results
 from eval.summary import OVERALL, Estimate, Line
 
@@ -131,6 +134,7 @@ def _rate_panel(panel: Any, name: str, about: Mapping[str, Any], lines: Sequence
         ours = members[0].codec == "ravecodec"
         _curve(panel, [m.file_kbps for m in members], members, name, curve, numbers[ours], ours)
         numbers[ours] += 1
+    _hulls(panel, name, about, lines)
     shown = [
         estimate
         for members in known.values()
@@ -176,6 +180,26 @@ def _rate_panel(panel: Any, name: str, about: Mapping[str, Any], lines: Sequence
     panel.set_title(
         f"{about['title']}{unit} {'↓' if about['better'] == 'lower' else '↑'}", loc="left", fontsize=9
     )
+
+
+def _hulls(panel: Any, name: str, about: Mapping[str, Any], lines: Sequence[Line]) -> None:
+    """The lower convex hull of each system whose points are spread over several curves, as a thin line."""
+    sign = 1 if about["better"] == "higher" else -1
+    systems: dict[str, list[tuple[float, float, str]]] = {}
+    for line in lines:
+        estimate = line.metrics.get(name)
+        if line.file_kbps is not None and estimate is not None:
+            point = line.file_kbps, sign * estimate.mean, _curve_name(line)
+            systems.setdefault(system_name(line.codec, line.settings), []).append(point)
+    drawn = 0
+    for points in systems.values():
+        if len({curve for *_, curve in points}) < 2:
+            continue
+        rates, quality = (np.array([point[i] for point in points], np.float64) for i in (0, 1))
+        chosen = hull(rates, quality)
+        label = "" if drawn else "lower convex hull"
+        panel.plot(rates[chosen], sign * quality[chosen], color="#222222", linewidth=0.8, label=label, zorder=4)
+        drawn += 1
 
 
 def _curve(

@@ -9,6 +9,8 @@ from eval.summary import Line
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 MISSING = "–"
+STATED = {"model_kbps": "model kbit/s", "payload_kbps": "payload kbit/s"}
+"""Rates that a codec's file states about itself: -Σ log2 p of its integers, and its packets without headers."""
 
 
 def text(results: Results, kinds: Sequence[str] | None = None) -> str:
@@ -46,14 +48,22 @@ def _tables(
         title = (
             f"{kind}: {max(line.clips for line in lines)} clips, {max(line.seconds for line in lines):.0f} s"
         )
-        table = [["codec", "kbit/s", *heads], *(_cells(line, metrics, intervals) for line in lines)]
+        # What a codec states about its own bits, beside what its files weigh.
+        stated = [name for name in STATED if any(getattr(line, name) is not None for line in lines)]
+        rates = [*(STATED[name] for name in stated), "file kbit/s" if stated else "kbit/s"]
+        table = [
+            ["codec", *rates, *heads],
+            *(_cells(line, [*stated, "file_kbps"], metrics, intervals) for line in lines),
+        ]
         tables.append((title, table))
     return tables
 
 
-def _cells(line: Line, metrics: Sequence[str], intervals: bool) -> list[str]:
-    label = f"{line.label} ({line.failures} failed)" if line.failures else line.label
-    cells = [label, MISSING if line.file_kbps is None else f"{line.file_kbps:.2f}"]
+def _cells(line: Line, rates: Sequence[str], metrics: Sequence[str], intervals: bool) -> list[str]:
+    cells = [f"{line.label} ({line.failures} failed)" if line.failures else line.label]
+    for name in rates:
+        rate = getattr(line, name)
+        cells.append(MISSING if rate is None else f"{rate:.2f}")
     for name in metrics:
         estimate = line.metrics.get(name)
         if estimate is None:
