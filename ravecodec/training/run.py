@@ -57,7 +57,7 @@ class Trainer:
         self.step, self.seen, self.trained, self.beta = 0, 0.0, 0.0, options.beta or options.beta_start
         if options.stage == 1:
             self.module: Any = Representation(net)
-            groups = [list(net.parameters())]
+            groups = [list(self.module.parameters())]
         else:
             self.module = Adversarial(net, truncation)
             groups = [[p for p in net.parameters() if p.requires_grad], list(self.module.discriminator.parameters())]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ..network.discriminator import Discriminator, feature_matching, hinge_discriminator, hinge_generator
 from ..network.vae import RaveNet
 from .losses import spectral_distance, structure_distance, waveform_distance
+from .prior import ChainPrior
 
 
 def training_noise(net: RaveNet, like: Tensor) -> Tensor:
@@ -33,12 +34,16 @@ class Representation(nn.Module):
     def __init__(self, net: RaveNet) -> None:
         super().__init__()
         self.net = net
+        self.prior = ChainPrior(net.config.latents)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Losses of sound [batch, 1, n]: spectral, waveform, and kl in nats per frame."""
+        """Losses of sound [batch, 1, n]: spectral, waveform, structure, and kl in nats per frame."""
         posterior = self.net.encode(x)
-        y = self.net.synthesise(posterior.sample(), training_noise(self.net, x))
-        return {**fidelity(self.net, x, y), "kl": posterior.kl().float().sum(1).mean()}
+        latents = posterior.sample()
+        y = self.net.synthesise(latents, training_noise(self.net, x))
+        # Of the first frame everything is new: a packet has many more frames than a crop.
+        kl = self.prior.kl(posterior, latents)[..., 1:].sum(1).mean()
+        return {**fidelity(self.net, x, y), "kl": kl}
 
 
 class Truncation(nn.Module):
