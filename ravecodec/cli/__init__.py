@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from ravecodec import __version__
-from ravecodec.cli import calibrate, compare, decode, encode, info, models, prepare, sweep, train
+from ravecodec.cli import bench, calibrate, compare, decode, encode, info, models, prepare, sweep, train
 from ravecodec.cli.common import report
 
-COMMANDS = (encode, decode, info, models, prepare, train, calibrate, sweep, compare)
+COMMANDS = (encode, decode, info, models, prepare, train, calibrate, sweep, compare, bench)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,43 @@
+"""The speed benchmark: every figure it promises, from a real model; no figure is judged."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eval import bench
+from ravecodec.cli import main
+
+
+def test_the_spread_is_median_smallest_and_largest() -> None:
+    assert bench.Spread.of([3.0, 1.0, 2.0]) == bench.Spread(2.0, 1.0, 3.0)
+
+
+def test_the_sound_is_mono_bounded_and_always_the_same() -> None:
+    sound = bench.example(0.5)
+    assert sound.shape == (24000, 1)
+    assert np.abs(sound).max() < 1
+    np.testing.assert_array_equal(sound, bench.example(0.5))
+
+
+def test_it_measures_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "bench.json"
+    arguments = "bench --seconds 1 --threads 1 --dtype fp32 bf16 --repeats 1 -q --json".split()
+    assert main([*arguments, str(out)]) == 0
+    results = json.loads(out.read_text())
+    assert results["schema"] == bench.SCHEMA
+    assert [(case["threads"], case["dtype"]) for case in results["cases"]] == [(1, "fp32"), (1, "bf16")]
+    for case in results["cases"]:
+        for name in ("encode", "decode", "first_packet", "first_sound"):
+            assert 0 < case[name]["low"] <= case[name]["median"] <= case[name]["high"]
+    assert results["entropy_coding"]["decode"]["median"] > 0
+    assert results["start"]["peak_bytes"]["low"] >= results["start"]["loaded_bytes"]["low"] > 1e7
+    assert {"processor", "python"} <= set(results["machine"])
+    shown = capsys.readouterr().out
+    assert "entropy coding alone" in shown and "default" in shown
+
+
+def test_impossible_lengths_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--seconds", "0"]) == 2
+    assert "--seconds" in capsys.readouterr().err
