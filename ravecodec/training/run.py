@@ -37,8 +37,15 @@ class Trainer:
         precision: Any = {"plugins": [mixed_precision(options)]} if "mixed" in options.precision else {
             "precision": options.precision
         }
+        if options.devices > 1:
+            from lightning_fabric.strategies import DDPStrategy
+
+            # The second stage's two passes use different parameters.
+            precision["strategy"] = DDPStrategy(find_unused_parameters=options.stage == 2)
         self.fabric = Fabric(accelerator=options.accelerator, devices=options.devices, **precision)
         self.fabric.launch()
+        if options.batch % self.fabric.world_size:
+            raise ValueError(f"a batch of {options.batch} cannot be shared by {self.fabric.world_size} processes")
         torch.manual_seed(options.seed + 7919 * self.fabric.global_rank)
         saved = checkpoint.load(options.out)
         if saved is not None and saved["stage"] != options.stage:
@@ -49,7 +56,8 @@ class Trainer:
         net, truncation = self._network(saved)
         self.config: NetworkConfig = net.config
         store = Store(options.store)
-        self.sampler = Sampler(store, options.weights, self.fabric.device, options.seed + 101 * self.fabric.global_rank)
+        # Every process draws the whole batch and takes its share: the sound is the same however many there are.
+        self.sampler = Sampler(store, options.weights, self.fabric.device, options.seed)
         if saved is None and options.init_from is None:
             dice = Sampler(store, options.weights, torch.device("cpu"), options.seed)  # the same on every process
             net.adapt(dice.batch(10**8, 64, options.crop))
@@ -120,13 +128,13 @@ class Trainer:
             for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
                 for group in optimiser.param_groups:
                     group["lr"] = rate * factor
-            x = self.sampler.batch(self.step, o.batch, o.crop)
+            x = self.sampler.batch(self.step, o.batch, o.crop)[self.fabric.global_rank :: self.fabric.world_size]
             losses = self._stage_one(x) if o.stage == 1 else self._stage_two(x)
             self.step += 1
-            self.seen += x.shape[0] * x.shape[-1] / self.config.rate * self.fabric.world_size
+            self.seen += o.batch * o.crop / self.config.rate
             self._update_average()
             if self.step % o.log_every == 0:
-                values = {k: float(v) for k, v in losses.items()}
+                values = {k: float(self.fabric.all_reduce(torch.as_tensor(v).detach())) for k, v in losses.items()}
                 if not all(abs(v) < float("inf") for v in values.values()):
                     raise FloatingPointError(
                         f"step {self.step}: a loss is not finite: {values}; the last checkpoint is whole"
@@ -135,7 +143,7 @@ class Trainer:
                     smooth[k] = v if k not in smooth else 0.9 * smooth[k] + 0.1 * v
                 elapsed = time.monotonic() - began
                 smooth["seconds_per_second"] = (
-                    (self.step - start_step) * o.batch * o.crop / self.config.rate * self.fabric.world_size / elapsed
+                    (self.step - start_step) * o.batch * o.crop / self.config.rate / elapsed
                 )
                 if writer is not None:
                     for k, v in values.items():
@@ -156,6 +164,8 @@ class Trainer:
         loss = self._fidelity(losses) + self.beta * losses["kl"]
         self._descend(loss, 0)
         kilobits = losses["kl"].detach() * BITS_PER_NAT * self.config.rate / self.config.hop / 1000
+        if self.fabric.world_size > 1:
+            kilobits = self.fabric.all_reduce(kilobits)
         if o.beta is None:
             # Steer beta by a slow integral controller: the rate is what a codec is asked for, beta is not.
             ratio = float(kilobits) / o.rate - 1
