@@ -134,7 +134,7 @@ class Trainer:
             self.seen += o.batch * o.crop / self.config.rate
             self._update_average()
             if self.step % o.log_every == 0:
-                values = {k: float(self.fabric.all_reduce(torch.as_tensor(v).detach())) for k, v in losses.items()}
+                values = {k: self._mean(v) for k, v in losses.items()}
                 if not all(abs(v) < float("inf") for v in values.values()):
                     raise FloatingPointError(
                         f"step {self.step}: a loss is not finite: {values}; the last checkpoint is whole"
@@ -158,6 +158,11 @@ class Trainer:
         self.save(time.monotonic() - began)
         return smooth
 
+    def _mean(self, value: Tensor | float) -> float:
+        """A figure averaged over all processes."""
+        mean = self.fabric.all_reduce(torch.as_tensor(value).detach())
+        return float(mean)  # type: ignore[arg-type]
+
     def _stage_one(self, x: Tensor) -> dict[str, Tensor | float]:
         o = self.options
         losses = self.module(x)
@@ -165,7 +170,7 @@ class Trainer:
         self._descend(loss, 0)
         kilobits = losses["kl"].detach() * BITS_PER_NAT * self.config.rate / self.config.hop / 1000
         if self.fabric.world_size > 1:
-            kilobits = self.fabric.all_reduce(kilobits)
+            kilobits = torch.tensor(self._mean(kilobits))
         if o.beta is None:
             # Steer beta by a slow integral controller: the rate is what a codec is asked for, beta is not.
             ratio = float(kilobits) / o.rate - 1
