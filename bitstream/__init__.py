@@ -4,25 +4,31 @@ Needs numpy and constriction (loaded when something is coded), and no neural net
 """
 
 from .errors import CorruptError, FormatError, ModelError, RvcError, UnsupportedError
+from .follow import Following
 from .header import FidelityRule, Header, Layout
 from .info import FileInfo, info
 from .packet import Kind, Packet, packet_bits
 from .reader import Reader
+from .repair import repair
 from .report import Report
 from .tables import Tables
+from .tags import retag
+from .thin import thin
 from .trailer import Trailer
-from .writer import Writer
+from .writer import PacketWriter, Writer, seed_of
 
 __all__ = [
     "CorruptError",
     "FidelityRule",
     "FileInfo",
+    "Following",
     "FormatError",
     "Header",
     "Kind",
     "Layout",
     "ModelError",
     "Packet",
+    "PacketWriter",
     "Reader",
     "Report",
     "RvcError",
@@ -32,4 +38,8 @@ __all__ = [
     "Writer",
     "info",
     "packet_bits",
+    "repair",
+    "retag",
+    "seed_of",
+    "thin",
 ]

@@ -13,7 +13,7 @@ from .packet import MAX_END, Kind, Packet, Record, crc_holds, parse_head, unpack
 from .report import Report
 from .source import ByteSource, Scanner
 from .tables import Tables
-from .trailer import SIZE_BYTES, IntegerHash, Trailer
+from .trailer import NO_HASH, SIZE_BYTES, IntegerHash, Trailer
 
 WINDOW = 4  # packets held back while an earlier one may still come
 # A jump of the index is believed up to this many lost packets, and this many more for each packet read: a
@@ -38,6 +38,8 @@ class Reader:
         self.report = Report(samples=self.header.samples)
         self.tables = tables
         self.bytes_read = self.header_bytes  # how far into the file the last reading came
+        self.ending: Trailer | None = None  # the end record that the last reading came to
+        self._end: tuple[Trailer, int] | None = None  # the end record found from the end of the file
         self._begun = False
         if tables is not None:
             if tables.id != self.header.tables_id:
@@ -54,27 +56,38 @@ class Reader:
         """A reader over bytes in memory."""
         return cls(io.BytesIO(data), tables)
 
-    def packets(self, start: int = 0) -> Iterator[Packet]:
-        """Packets from the index `start` on, decoded; lost ones have `codes` None and the right number of
-        frames.
+    def packets(self, start: int = 0, stop: int | None = None) -> Iterator[Packet]:
+        """Packets from the index `start` to before `stop`, decoded; lost ones have `codes` None and the right
+        number of frames.
 
-        A file that can seek is entered at its seek index. ModelError if the reader has no tables.
+        A file that can seek is entered at its seek index, and only the bytes between the indexed places
+        around the span are read. ModelError if the reader has no tables.
         """
         if self.tables is None:
             raise ModelError(
                 f"decoding needs the tables {self.header.tables_id.hex()}",
                 name=self.header.model_name, expected=self.header.tables_id.hex(),
             )
-        return self._packets(start, self.tables)
+        return self._packets(start, stop, self.tables)
 
-    def walk(self, start: int = 0) -> Iterator[Packet]:
+    def walk(self, start: int = 0, stop: int | None = None) -> Iterator[Packet]:
         """As `packets`, but nothing is decoded: `codes` is always None, and `lost` tells lost packets."""
-        return self._packets(start, None)
+        return self._packets(start, stop, None)
+
+    def payloads(self) -> Iterator[tuple[Packet, bytes | None]]:
+        """As `walk` over the whole file, and with each packet its payload as it stands; None for a lost one."""
+        for packet, payload in self._ordered(0, None, None):
+            yield self._finish(packet, None, None, None), payload
 
     def trailer(self) -> Trailer | None:
         """The end record, looked up from the end of a file that can seek; None if there is no sound one."""
-        if not self._seekable:
-            return None
+        found = self._find_end()
+        return None if found is None else found[0]
+
+    def _find_end(self) -> tuple[Trailer, int] | None:
+        """The end record and its place in the file."""
+        if not self._seekable or self._end is not None:
+            return self._end
         place = self._file.tell()
         try:
             end = self._file.seek(0, io.SEEK_END)
@@ -89,9 +102,13 @@ class Reader:
         head = parse_head(data, 0, MAX_END, self.header.frames_per_packet)
         if head is None or head.total != len(data) or not crc_holds(data, 0, head, self.header.stream_crc):
             return None
-        return self._parse_end(Record(head, data[head.size :], end - size))
+        place = end - size - self._base
+        trailer = self.parse_end(Record(head, data[head.size :], place))
+        self._end = None if trailer is None else (trailer, place)
+        return self._end
 
-    def _parse_end(self, record: Record) -> Trailer | None:
+    def parse_end(self, record: Record) -> Trailer | None:
+        """What an end record says; None if the packet is none, or contradicts itself."""
         if record.head.kind != Kind.END:
             return None
         try:
@@ -99,53 +116,67 @@ class Reader:
         except FormatError:
             return None
 
-    def _enter(self, start: int) -> Scanner:
-        """A scanner at the last indexed packet before `start`."""
+    def _enter(self, start: int, stop: int | None) -> tuple[Scanner, Trailer | None]:
+        """A scanner from the last indexed packet before `start` to the first one after `stop`, and the index used."""
         if self._begun and not self._seekable:
             raise ValueError("a pipe can be read only once")
         self._begun = True
         if self._seekable:
-            offset = self.header_bytes
-            trailer = self.trailer() if start else None
-            if trailer is not None:
-                offset += trailer.seek(start)[1]
+            offset, end = self.header_bytes, None
+            index = self._find_end() if start or stop is not None else None
+            trailer = None
+            # Where bytes were lost or added the index leads astray; the whole is searched then.
+            if index is not None and index[0].span(0)[1] == index[1] - offset:
+                trailer = index[0]
+                first, last = trailer.span(start, stop)
+                offset, end = offset + first, None if stop is None else offset + last
             self._file.seek(self._base + offset)
-            return Scanner(ByteSource(self._file, offset), self.header)
-        return Scanner(ByteSource(self._file, self.header_bytes), self.header)
+            return Scanner(ByteSource(self._file, offset, end), self.header), trailer
+        return Scanner(ByteSource(self._file, self.header_bytes), self.header), None
 
-    def _packets(self, start: int, tables: Tables | None) -> Iterator[Packet]:
-        if start < 0:
-            raise ValueError(f"packet {start} does not exist")
-        report = self.report = Report(samples=self.header.samples, whole=start == 0)
-        scanner = self._enter(start)
-        ordering = _Ordering(self.header, report, start)
-        integers = IntegerHash()
+    def _packets(self, start: int, stop: int | None, tables: Tables | None) -> Iterator[Packet]:
+        integers = IntegerHash() if tables is not None else None
+        for packet, payload in self._ordered(start, stop, integers):
+            yield self._finish(packet, payload, tables, integers)
+
+    def _ordered(
+        self, start: int, stop: int | None, integers: IntegerHash | None
+    ) -> Iterator[tuple[Packet, bytes | None]]:
+        """Packets and payloads in order; `integers` is the hash of what is decoded of them meanwhile."""
+        if start < 0 or (stop is not None and stop < start):
+            raise ValueError(f"packets {start} to {stop} do not exist")
+        report = self.report = Report(samples=self.header.samples, whole=start == 0 and stop is None)
+        scanner, index = self._enter(start, stop)
+        ordering = _Ordering(self.header, report, start, stop)
         trailer: Trailer | None = None
-        while trailer is None:
+        while trailer is None and not ordering.finished:
             record = scanner.next()
             report.skipped_bytes = scanner.skipped_bytes
             if record is None:
                 break
             if record.head.kind == Kind.END:
-                trailer = self._parse_end(record)
+                trailer = self.parse_end(record)
                 if trailer is None or not ordering.believable(trailer.packets - 1):
                     trailer = None
                     report.foreign += 1
                 continue
-            for packet, payload in ordering.take(record):
-                yield self._finish(packet, payload, tables, integers)
-        for packet, payload in ordering.drain(trailer):
-            yield self._finish(packet, payload, tables, integers)
-        if trailer is not None:
-            self._check_end(trailer, scanner, integers.digest() if tables else None)
+            yield from ordering.take(record)
+        yield from ordering.drain(trailer or index)
+        self.ending = trailer or index
+        if ordering.finished or (index is not None and stop is not None):
+            report.complete = True
+            if index is not None and report.samples is None:
+                report.samples = index.samples
+        elif trailer is not None:
+            self._check_end(trailer, scanner, None if integers is None else integers.digest())
         self.bytes_read = scanner.offset + report.trailing_bytes
         report.finished = True
 
     def _finish(
-        self, packet: Packet, payload: bytes | None, tables: Tables | None, integers: IntegerHash
+        self, packet: Packet, payload: bytes | None, tables: Tables | None, integers: IntegerHash | None
     ) -> Packet:
         """Decode a packet, or count it as lost."""
-        if payload is not None and tables is not None and packet.kind is not None:
+        if payload is not None and tables is not None and integers is not None and packet.kind is not None:
             try:
                 codes = unpack_codes(packet.kind, payload, packet.frames, self.header, tables)
                 integers.update(codes)
@@ -166,6 +197,8 @@ class Reader:
             report.samples = trailer.samples
         if report.whole and report.frames != trailer.frames:
             report.hash_ok = False
+        elif trailer.digest == NO_HASH:
+            report.unhashed = True
         elif report.whole and digest is not None and not report.lost:
             report.hash_ok = digest == trailer.digest
         if self._seekable:
@@ -175,7 +208,8 @@ class Reader:
 class _Ordering:
     """Puts packets into the order of their index and fills the gaps with lost ones."""
 
-    def __init__(self, header: Header, report: Report, start: int) -> None:
+    def __init__(self, header: Header, report: Report, start: int, stop: int | None = None) -> None:
+        self._stop = stop
         self._full = header.frames_per_packet
         self._report = report
         self._start = self._next = start
@@ -183,6 +217,11 @@ class _Ordering:
         self._highest = -1
         self._believed = JUMP  # lost packets that would still be believed
         self._last: int | None = None  # index of the short packet that ends the sound
+
+    @property
+    def finished(self) -> bool:
+        """Whether the span asked for is complete."""
+        return self._stop is not None and self._next >= self._stop
 
     def believable(self, index: int) -> bool:
         """Whether a packet of this index may come now."""
@@ -213,11 +252,11 @@ class _Ordering:
     def drain(self, trailer: Trailer | None) -> Iterator[tuple[Packet, bytes | None]]:
         """What is left at the end of the file; up to the last packet, if the end record tells which it is."""
         yield from self._due(0)
-        while trailer is not None and self._next < trailer.packets:
+        while trailer is not None and self._next < trailer.packets and not self.finished:
             yield self._lost(min(self._full, trailer.frames - self._next * self._full))
 
     def _due(self, window: int) -> Iterator[tuple[Packet, bytes | None]]:
-        while self._held:
+        while self._held and not self.finished:
             record = self._held.pop(self._next, None)
             if record is not None:
                 yield self._packet(record), record.payload

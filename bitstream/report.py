@@ -19,8 +19,9 @@ class Report:
     """
 
     finished: bool = False  # the last packet has been handed out
-    whole: bool = True  # reading began at the first packet
-    complete: bool = False  # the end record was found: the file is not cut short
+    whole: bool = True  # all packets were asked for, not a span of them
+    complete: bool = False  # the end record was found, or the span asked for ended before: nothing is cut short
+    unhashed: bool = False  # the end record names no hash: the file was repaired, or thinned with packets missing
     hash_ok: bool | None = None  # all integers are those that were written
     packets: int = 0  # handed out, lost ones included
     frames: int = 0  # likewise
@@ -34,6 +35,13 @@ class Report:
     skipped_bytes: int = 0  # bytes that belong to no whole packet of this file
     trailing_bytes: int = 0  # bytes after the end record
     samples: int | None = None  # per channel at the source rate, from header or end record
+
+    @property
+    def sound(self) -> bool:
+        """Everything asked for was read and nothing is wrong; a whole file is decoded for it, not only walked over."""
+        if self.whole and not self.hash_ok:
+            return False
+        return self.finished and not self.problems()
 
     @property
     def exact(self) -> bool:
@@ -54,6 +62,8 @@ class Report:
         found = [f"{count} {what}" for count, what in counted if count]
         if self.finished and not self.complete:
             found.append("the file is cut short: its end record is missing")
+        if self.unhashed and not self.lost:
+            found.append("the file names no hash of its integers")
         if self.hash_ok is False:
             found.append("the integers do not have the hash the file names")
         return found

@@ -19,9 +19,10 @@ CHUNK = 1 << 16
 class ByteSource:
     """A buffer in front of a file: bytes are looked at where they stand, then dropped."""
 
-    def __init__(self, file: BinaryIO, offset: int = 0) -> None:
+    def __init__(self, file: BinaryIO, offset: int = 0, end: int | None = None) -> None:
         self.buffer = bytearray()
         self.offset = offset  # of the buffer's first byte in the file
+        self._left = None if end is None else max(0, end - offset)  # bytes that may still be read
         # What a pipe has at hand, not a full chunk: a live packet must not wait for the next one.
         self._read: Callable[[int], bytes | None] = getattr(file, "read1", file.read)
         self._ended = False
@@ -29,9 +30,11 @@ class ByteSource:
     def fill(self, size: int) -> int:
         """Read until the buffer holds `size` bytes or the file ends; returns how many it holds."""
         while len(self.buffer) < size and not self._ended:
-            more = self._read(CHUNK)
+            more = self._read(CHUNK if self._left is None else min(CHUNK, self._left))
             if more:
                 self.buffer += more
+                if self._left is not None:
+                    self._left -= len(more)
             else:
                 self._ended = True
         return len(self.buffer)

@@ -14,6 +14,7 @@ from .header import MAX_SAMPLES, Header
 from .packet import MAX_PACKETS
 
 HASH_BYTES = 16
+NO_HASH = bytes(HASH_BYTES)  # the integers were not all at hand when the record was written
 MAX_GROUPS = 4096
 SIZE_BYTES = 4  # the record ends with its own size, so that it can be found from the end of the file
 GROUP_FRAMES = 512  # frames a group of the index spans at first: about 22 s
@@ -23,7 +24,8 @@ GROUP_FRAMES = 512  # frames a group of the index spans at first: about 22 s
 class Trailer:
     """Totals of a finished file. `groups` are the bytes of each `stride` packets, one after another.
 
-    `samples` is per channel at the source rate, None if never known; `digest` the hash of `IntegerHash`.
+    `samples` is per channel at the source rate, None if never known; `digest` the hash of `IntegerHash`, or
+    `NO_HASH`.
     """
 
     packets: int
@@ -62,6 +64,11 @@ class Trailer:
         """The last indexed packet not after `index`, and the bytes from the first packet to it."""
         group = min(index // self.stride, len(self.groups))
         return group * self.stride, sum(self.groups[:group])
+
+    def span(self, start: int, stop: int | None = None) -> tuple[int, int]:
+        """Bytes, counted from the first packet, between which the packets `start` to `stop` - 1 lie."""
+        last = len(self.groups) if stop is None else min(-(-stop // self.stride), len(self.groups))
+        return self.seek(start)[1], sum(self.groups[:last])
 
 
 class GroupIndex:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from types import TracebackType
 from typing import BinaryIO
 
@@ -12,11 +13,91 @@ from .errors import ModelError
 from .header import MAX_SAMPLES, Header
 from .packet import MAX_HEAD, MAX_PACKETS, Kind, pack_codes, seal
 from .tables import Tables
-from .trailer import GroupIndex, IntegerHash, Trailer
+from .trailer import NO_HASH, GroupIndex, IntegerHash, Trailer
 
 
-class Writer:
-    """Writes header, packets and end record; never seeks, so a pipe will do.
+def seed_of(codes: NDArray[np.integer]) -> int:
+    """The noise seed of a file whose first packet has these codes: a CRC-32 of them.
+
+    A seed of the sound's own tells its packets from those of another file with the same settings.
+    """
+    return zlib.crc32(np.ascontiguousarray(codes, "<i4").tobytes())
+
+
+class PacketWriter:
+    """Writes a header, packets that are coded already, and the end record; never seeks, so a pipe will do.
+
+    With `flush` the file is flushed after each packet.
+    """
+
+    def __init__(self, file: BinaryIO, header: Header, *, flush: bool = False) -> None:
+        self.header = header
+        self.packets = 0
+        self.frames = 0
+        self.bytes_written = 0
+        self.payload_bytes = 0
+        self._file = file
+        self._flush = flush
+        self._stream_crc = header.stream_crc
+        self._index = GroupIndex(header.frames_per_packet)
+        self._ended = self._closed = False
+        self._put(header.to_bytes())
+
+    def put(self, kind: Kind, frames: int, payload: bytes) -> int:
+        """Write the next packet and return its bytes; ValueError if it cannot follow what is written."""
+        self._check(frames)
+        full = self.header.frames_per_packet
+        data = seal(kind, self.packets, frames if frames < full else None, payload, self._stream_crc)
+        self._put(data)
+        self.payload_bytes += len(payload)
+        self._count(frames, len(data))
+        return len(data)
+
+    def lose(self, frames: int) -> None:
+        """Pass over a packet that is lost: its index and its frames count, and readers will miss it."""
+        self._check(frames)
+        self._count(frames, 0)
+
+    def end(self, samples: int | None, digest: bytes) -> None:
+        """Write the end record; `samples` per channel at the source rate, if the header did not know them."""
+        if self._closed:
+            return
+        known = self.header.samples
+        if samples is None:
+            samples = known
+        elif known not in (None, samples) or not 0 <= samples <= MAX_SAMPLES:
+            raise ValueError(f"{samples} samples, but the header says {known}")
+        index = self._index
+        trailer = Trailer(self.packets, self.frames, samples, digest, index.stride, tuple(index.groups))
+        # The record ends with its size, and the size of its head depends on that of its payload.
+        payload = trailer.to_payload(MAX_HEAD)
+        head_size = len(seal(Kind.END, self.packets, None, payload, 0)) - len(payload)
+        self._put(seal(Kind.END, self.packets, None, trailer.to_payload(head_size), self._stream_crc))
+        self._ended = self._closed = True
+
+    def _check(self, frames: int) -> None:
+        if self._ended:
+            raise ValueError("a short packet or close() has ended the file")
+        if not 1 <= frames <= self.header.frames_per_packet:
+            raise ValueError(f"a packet has 1 to {self.header.frames_per_packet} frames, not {frames}")
+        if self.packets >= MAX_PACKETS:
+            raise ValueError(f"a file holds at most {MAX_PACKETS} packets")
+
+    def _count(self, frames: int, size: int) -> None:
+        self._index.add(size)
+        self.packets += 1
+        self.frames += frames
+        self._ended = frames < self.header.frames_per_packet
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
+        self.bytes_written += len(data)
+        if self._flush:
+            self._file.flush()
+
+
+class Writer(PacketWriter):
+    """Codes integers and writes them as packets.
 
     As a context manager it closes the file's structure (not the file) on success; after an exception it
     leaves the end record out, so that readers see a cut file. ModelError if the tables are not those the
@@ -30,19 +111,9 @@ class Writer:
                 name=header.model_name, expected=header.tables_id.hex(), found=tables.id.hex(),
             )
         tables.rows(header.step, header.components)  # a step without rows is refused before any byte
-        self.header = header
         self.tables = tables
-        self.packets = 0
-        self.frames = 0
-        self.bytes_written = 0
-        self.payload_bytes = 0
-        self._file = file
-        self._flush = flush
-        self._stream_crc = header.stream_crc
-        self._index = GroupIndex(header.frames_per_packet)
-        self._hash = IntegerHash()
-        self._ended = self._closed = False
-        self._put(header.to_bytes())
+        self._hash: IntegerHash | None = IntegerHash()
+        super().__init__(file, header, flush=flush)
 
     def write(self, codes: NDArray[np.integer]) -> int:
         """Write one packet of codes [channels, frames, components] and return its bytes.
@@ -50,50 +121,28 @@ class Writer:
         Each packet has `frames_per_packet` frames; a shorter one ends the sound. ValueError for a wrong
         shape, TypeError for anything but integers.
         """
-        if self._ended:
-            raise ValueError("a short packet or close() has ended the file")
         full = self.header.frames_per_packet
         channels, components = self.header.channels, self.header.components
         if codes.ndim != 3 or codes.shape[::2] != (channels, components) or not 1 <= codes.shape[1] <= full:
             raise ValueError(f"codes {codes.shape} should be [{channels}, 1..{full}, {components}]")
-        if self.packets >= MAX_PACKETS:
-            raise ValueError(f"a file holds at most {MAX_PACKETS} packets")
+        self._check(codes.shape[1])
+        size = self.put(*self._packed(codes))
+        if self._hash is not None:
+            self._hash.update(codes)
+        return size
+
+    def _packed(self, codes: NDArray[np.integer]) -> tuple[Kind, int, bytes]:
         kind, payload = pack_codes(codes, self.tables, self.header.step)
-        frames = codes.shape[1]
-        data = seal(kind, self.packets, frames if frames < full else None, payload, self._stream_crc)
-        self._put(data)
-        self._hash.update(codes)
-        self._index.add(len(data))
-        self.payload_bytes += len(payload)
-        self.packets += 1
-        self.frames += frames
-        self._ended = frames < full
-        return len(data)
+        return kind, codes.shape[1], payload
+
+    def lose(self, frames: int) -> None:
+        """As `PacketWriter.lose`; the file then names no hash of its integers."""
+        super().lose(frames)
+        self._hash = None
 
     def close(self, samples: int | None = None) -> None:
         """Write the end record; `samples` per channel at the source rate, if the header did not know them."""
-        if self._closed:
-            return
-        known = self.header.samples
-        if samples is None:
-            samples = known
-        elif known not in (None, samples) or not 0 <= samples <= MAX_SAMPLES:
-            raise ValueError(f"{samples} samples, but the header says {known}")
-        index = self._index
-        trailer = Trailer(
-            self.packets, self.frames, samples, self._hash.digest(), index.stride, tuple(index.groups)
-        )
-        # The record ends with its size, and the size of its head depends on that of its payload.
-        payload = trailer.to_payload(MAX_HEAD)
-        head_size = len(seal(Kind.END, self.packets, None, payload, 0)) - len(payload)
-        self._put(seal(Kind.END, self.packets, None, trailer.to_payload(head_size), self._stream_crc))
-        self._ended = self._closed = True
-
-    def _put(self, data: bytes) -> None:
-        self._file.write(data)
-        self.bytes_written += len(data)
-        if self._flush:
-            self._file.flush()
+        self.end(samples, NO_HASH if self._hash is None else self._hash.digest())
 
     def __enter__(self) -> Writer:
         return self
