@@ -7,6 +7,8 @@
     ravecodec.write("sound.rvc", audio, rate)       # in the manner of python-soundfile
     audio, rate = ravecodec.read("sound.rvc")
     ravecodec.info("sound.rvc")
+    with ravecodec.RvcFile("sound.rvc") as file:    # any place of a long file, also by URL
+        file.seek(48000); audio = file.read(4800)
 
 Names are imported when first used, so that `import ravecodec` is quick and needs no torch.
 """
@@ -19,10 +21,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ravecodec.arrays import info, read, write
     from ravecodec.codec import Codec, load
-    from ravecodec.errors import AudioError, OutputError, RaveCodecError, UsageError
-    from ravecodec.files import decode_file, encode_file, info, read, write
+    from ravecodec.errors import AudioError, OutputError, RaveCodecError, Unavailable, UsageError
+    from ravecodec.files import decode_file, encode_file
     from ravecodec.registry import ModelEntry, list_models
+    from ravecodec.rvcfile import RvcFile
 
 _HOME = {
     "Codec": "codec",
@@ -30,12 +34,14 @@ _HOME = {
     "AudioError": "errors",
     "OutputError": "errors",
     "RaveCodecError": "errors",
+    "Unavailable": "errors",
     "UsageError": "errors",
     "decode_file": "files",
     "encode_file": "files",
-    "info": "files",
-    "read": "files",
-    "write": "files",
+    "info": "arrays",
+    "read": "arrays",
+    "write": "arrays",
+    "RvcFile": "rvcfile",
     "ModelEntry": "registry",
     "list_models": "registry",
 }
@@ -46,6 +52,8 @@ __all__ = [
     "ModelEntry",
     "OutputError",
     "RaveCodecError",
+    "RvcFile",
+    "Unavailable",
     "UsageError",
     "__version__",
     "decode_file",

@@ -12,23 +12,26 @@ from .network.vae import RaveNet
 from .resample import Resampler
 
 PACKET_FRAMES = 64
-BLOCK_FRAMES = 8 * PACKET_FRAMES  # what the network works on at once: long, as every window has its preroll beside it
+GRAIN = 64  # blocks have a multiple of so many frames, so that lengths, and with them the arithmetic, are few
+BLOCK_FRAMES = 8 * GRAIN  # what the network works on at once: long, as every window has its preroll beside it
 
 
 class Analysis:
     """Runs an encoder over a stream, in windows: a block of 512 frames and `preroll` frames on either side.
 
-    The last block is filled up to whole packets. So a window's size depends on the sound's length only, never on how
-    the sound was cut on its way here, and no bit of the result does.
+    The last block is filled up to a multiple of 64. So a window's size depends on the sound's length only, never on how
+    the sound was cut on its way here, and no bit of the result does. Blocks of another size, for live sound, may change
+    the last bits of the means.
     """
 
-    def __init__(self, network: RaveNet) -> None:
+    def __init__(self, network: RaveNet, packet: int = PACKET_FRAMES, block: int = BLOCK_FRAMES) -> None:
+        self.packet, self.block = packet, max(packet, block // packet * packet)
         self.network, self.preroll = network, network.preroll
         self.rate, self.hop = network.config.rate, network.config.hop
 
     def latents(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[np.ndarray]:
         """Posterior means [channels, latents, frames] of the sound, a packet at a time, the last one shorter."""
-        size, lead = BLOCK_FRAMES * self.hop, self.preroll * self.hop
+        size, lead = self.block * self.hop, self.preroll * self.hop
         window = size + 2 * lead
         buffer = np.zeros((lead, channels), np.float32)  # begins with the silence before the sound
         pending, total = [buffer], 0
@@ -47,19 +50,20 @@ class Analysis:
             total += len(block)
             while held >= window:
                 joined = np.concatenate(pending)
-                yield from _packets(self._window(joined[:window]), BLOCK_FRAMES)
+                yield from self._packets(self._window(joined[:window]), self.block)
                 pending = [joined[size:]]
                 held -= size
         # What is left: at least the lead-in, and the frames of up to a block and the look-ahead after it.
         joined = np.concatenate(pending)
         frames = -(-(held - lead) // self.hop)
         while frames > 0:
-            # At most one block and its look-ahead: as many packets as it takes.
-            packets = min(-(-frames // PACKET_FRAMES) * PACKET_FRAMES, BLOCK_FRAMES)
-            part = np.zeros((packets * self.hop + 2 * lead, channels), np.float32)
+            # At most one block and its look-ahead: as much of it as it takes.
+            grain = min(GRAIN, self.block)
+            length = min(-(-frames // grain) * grain, self.block)
+            part = np.zeros((length * self.hop + 2 * lead, channels), np.float32)
             part[: min(len(part), len(joined))] = joined[: len(part)]
-            yield from _packets(self._window(part), min(frames, BLOCK_FRAMES))
-            joined, frames = joined[size:], frames - BLOCK_FRAMES
+            yield from self._packets(self._window(part), min(frames, self.block))
+            joined, frames = joined[size:], frames - self.block
 
     @torch.inference_mode()
     def _window(self, window: Samples) -> np.ndarray:
@@ -69,8 +73,7 @@ class Analysis:
         latents: np.ndarray = mean[..., self.preroll : mean.shape[-1] - self.preroll].numpy()
         return latents
 
-
-def _packets(latents: np.ndarray, frames: int) -> Iterator[np.ndarray]:
-    """Cut a block's first frames into packets."""
-    for start in range(0, frames, PACKET_FRAMES):
-        yield latents[..., start : min(start + PACKET_FRAMES, frames)]
+    def _packets(self, latents: np.ndarray, frames: int) -> Iterator[np.ndarray]:
+        """Cut a block's first frames into packets."""
+        for start in range(0, frames, self.packet):
+            yield latents[..., start : min(start + self.packet, frames)]

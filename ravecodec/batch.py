@@ -176,7 +176,7 @@ def _make_folder(folder: Path) -> None:
 
 def remove_parts(tasks: Iterable[Task]) -> None:
     """Remove the unfinished files beside the destinations of tasks."""
-    from ravecodec.output import part_name
+    from ravecodec.destination import part_name
 
     for task in tasks:
         for part in task.destination.parent.glob(part_name(task.destination, "*").name):

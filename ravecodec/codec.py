@@ -7,46 +7,29 @@ length of the sound only, so that whole-file and chunked coding give the same in
 from __future__ import annotations
 
 import io
-import zlib
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
-from bitstream import FidelityRule, Header, Layout, ModelError, Reader, Report, Writer
+from bitstream import FidelityRule, Header, Layout, ModelError, Reader, Writer, seed_of
+from bitstream.header import MAX_SYMBOLS
 
 from .analysis import PACKET_FRAMES, Analysis
 from .audio import Samples, as_samples, check_channels, check_rate
 from .basis import RULES, Basis
+from .decoding import Decoded, length_at, samples_of, sound, target_rate
 from .errors import AudioError, PathLike, UsageError
 from .modelfile import Model, load_model
-from .resample import resample, resampled_length
+from .rate import NullFile, Point, Spool, choose, quality_point
 from .synthesis import Synthesis
 
 FALLBACK_POINT = {"fidelity": 0.98, "step": 0}
+LIVE_BLOCK = 8  # frames that the encoder takes at once when they are to be written soon
 LARGEST_CODE = (1 << 20) - 1
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Sound being decoded: `blocks` yields float32 [n, channels] at `rate`; `report` is complete once it is exhausted.
-
-    `samples` is the length at `rate`, None when the file does not say it before its end.
-    """
-
-    header: Header
-    rate: int
-    channels: int
-    samples: int | None
-    blocks: Iterator[Samples]
-    reader: Reader
-
-    @property
-    def report(self) -> Report:
-        """What the reader found."""
-        return self.reader.report
 
 
 class Codec:
@@ -85,18 +68,21 @@ class Codec:
         components: int | None = None,
         step: int | None = None,
         rule: str = "sigma",
+        quality: float | None = None,
+        bitrate: float | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> bytes:
         """Encode sound [n] or [n, channels] at `rate` Hz into the bytes of an .rvc file.
 
         At most one of fidelity (0 to 1, of the singular values' sum or, by `rule`, of their squares') and components;
-        `step` is the quantiser's step index in eighths of an octave. Raises AudioError and UsageError.
+        `step` is the quantiser's step index in eighths of an octave. Or a quality, 0 to 10; or a bitrate in kbit/s of
+        the whole file. Raises AudioError and UsageError.
         """
         samples = as_samples(audio)
         out = io.BytesIO()
         self.encode_stream(
-            [samples], rate, samples.shape[1], out, samples=len(samples),
-            fidelity=fidelity, components=components, step=step, rule=rule, tags=tags,
+            [samples], rate, samples.shape[1], out, samples=len(samples), fidelity=fidelity, components=components,
+            step=step, rule=rule, quality=quality, bitrate=bitrate, tags=tags,
         )  # fmt: skip
         return out.getvalue()
 
@@ -112,32 +98,92 @@ class Codec:
         components: int | None = None,
         step: int | None = None,
         rule: str = "sigma",
+        quality: float | None = None,
+        bitrate: float | None = None,
+        packet: int | None = None,
+        live: bool = False,
+        flush: bool = False,
         tags: Mapping[str, str] | None = None,
     ) -> Header:
         """Encode blocks of float32 [n, channels] into `out`, in constant memory; returns the header written.
 
-        `samples` per channel goes into the header; None when it is not known yet (it stands in the end record then).
+        Args:
+            samples: per channel, for the header; None when not known yet (it stands in the end record then).
+            fidelity, components, step, rule, quality: the operating point, as for `encode`.
+            bitrate: of the file, in kbit/s: the step, and with it the components unless they are given, are chosen so
+                that the file comes nearest. The network runs once; what it says is kept until then.
+            packet: frames in a packet, 64 by default.
+            live: a frame a packet and little delay: 0.8 s of sound instead of 22. The noise's seed is drawn at random,
+                so that no packet of another stream can be taken for one of this.
+            flush: flush `out` after every packet.
         """
         check_rate(rate)
         check_channels(channels)
-        header = self._header(rate, channels, samples, fidelity, components, step, rule, tags)
-        steps = self.basis.steps(header.step)[: header.components, None].astype(np.float64)
+        if quality is not None and (fidelity, components, step, bitrate) != (None, None, None, None):
+            raise UsageError("give a quality, or fidelity, components, step and bitrate")
+        if bitrate is not None and (live or step is not None):
+            raise UsageError("a bitrate chooses the step, and needs the whole sound first: not with a step, nor live")
+        if quality is not None:
+            fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
+        packet = packet or (1 if live else PACKET_FRAMES)
+        header = self._header(rate, channels, samples, fidelity, components, step, rule, tags, packet)
         counted = _Count(blocks)
+        analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
+        values: Iterator[np.ndarray] = map(self._rotated, analysis.latents(counted, rate, channels))
+        spool: Spool | None = None
+        if bitrate is not None:
+            spool = Spool()
+            for part in values:
+                spool.append(part)
+            values = iter(spool)
+            if counted.samples:
+                fixed = fidelity is not None or components is not None
+                header = self._fitted(spool, header, bitrate * counted.samples / rate, fixed)
         writer: Writer | None = None
-        for latents in Analysis(self.network).latents(counted, rate, channels):
-            rotated = [self.basis.rotate(z.astype(np.float64), header.components) for z in latents]
-            exact = np.stack([(v / steps).T for v in rotated])
-            codes = np.rint(exact.clip(-LARGEST_CODE, LARGEST_CODE)).astype(np.int32)
+        for part in values:
+            codes = self._quantised(part, header)
             if writer is None:
-                # A seed of the sound's own tells its packets from those of another file with the same settings.
-                header = replace(header, seed=zlib.crc32(np.ascontiguousarray(codes, "<i4").tobytes()))
-                writer = Writer(out, header, self.tables)
-                writer.__enter__()
+                header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes))
+                writer = Writer(out, header, self.tables, flush=flush)
             writer.write(codes)
+        if spool is not None:
+            spool.close()
         if writer is None:
             raise AudioError("holds no samples", advice="there must be at least one")
         writer.close(samples=counted.samples)
         return header
+
+    def _rotated(self, latents: np.ndarray) -> np.ndarray:
+        """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
+        # All of them, however many are kept: what is kept must not depend, even in its last bit, on how many are.
+        rotated = [self.basis.rotate(z.astype(np.float64), self.latents).T for z in latents]
+        return np.stack(rotated).astype(np.float32)
+
+    def _quantised(self, values: np.ndarray, header: Header) -> np.ndarray:
+        """Components [channels, frames, latents] to the integers of a file."""
+        steps = self.basis.steps(header.step)[: header.components].astype(np.float64)
+        exact = values[..., : header.components] / steps
+        return np.rint(exact.clip(-LARGEST_CODE, LARGEST_CODE)).astype(np.int32)
+
+    def _fitted(self, spool: Spool, header: Header, kilobits: float, fixed: bool) -> Header:
+        """The header at the operating point whose file is nearest to so many kilobits."""
+
+        def at(point: Point) -> Header:
+            same = point.components == header.components
+            fidelity = header.fidelity if same else None
+            return replace(header, components=point.components, step=point.step, fidelity=fidelity)
+
+        def size(point: Point) -> int:
+            out = NullFile()
+            writer = Writer(out, at(point), self.tables)  # type: ignore[arg-type]
+            for part in spool:
+                writer.write(self._quantised(part, writer.header))
+            writer.close(samples=header.samples)
+            return out.bytes
+
+        most = min(self.latents, MAX_SYMBOLS // (header.channels * header.frames_per_packet))
+        target = kilobits * 1000 / 8
+        return at(choose(size, target, self.tables.steps.tolist(), header.components, most, fixed))
 
     def _header(
         self,
@@ -149,6 +195,7 @@ class Codec:
         step: int | None,
         rule: str,
         tags: Mapping[str, str] | None,
+        packet: int,
     ) -> Header:
         if fidelity is not None and components is not None:
             raise UsageError("give a fidelity or a number of components, not both")
@@ -170,7 +217,7 @@ class Codec:
         layout = {1: Layout.MONO, 2: Layout.MID_SIDE}.get(channels, Layout.DISCRETE)
         return Header(
             components=components, channels=channels, layout=layout, source_rate=rate, samples=samples, step=step,
-            frames_per_packet=PACKET_FRAMES, fidelity=fidelity, fidelity_rule=FidelityRule(RULES.index(rule)),
+            frames_per_packet=packet, fidelity=fidelity, fidelity_rule=FidelityRule(RULES.index(rule)),
             model_name=self.name, model_id=self.model_id, tables_id=self.tables_id, tags=dict(tags or {}),
             rate=self.rate, hop=self.hop, latents=self.latents,
         )  # fmt: skip
@@ -190,24 +237,55 @@ class Codec:
         audio = np.concatenate(blocks) if blocks else np.zeros((0, sound.channels), np.float32)
         return (audio[:, 0] if sound.channels == 1 and not always_2d else audio), sound.rate
 
-    def decode_stream(self, file: BinaryIO, *, rate: int | str | None = None) -> Decoded:
+    def decode_stream(
+        self,
+        file: BinaryIO,
+        *,
+        rate: int | str | None = None,
+        start: int = 0,
+        end: int | None = None,
+        block: int | None = None,
+    ) -> Decoded:
         """Begin to decode a file; sound comes as the result's `blocks` are taken, in constant memory.
 
         Lost packets are concealed: their latents glide to the mean, and the report counts them.
+
+        Args:
+            rate: as for `decode`.
+            start, end: the span to decode, in samples at that rate. Of a file that can seek and has its index only the
+                bytes around the span are read; the sound is that of the whole file's decoding within 1e-4.
+            block: frames that the network takes at once: fewer answer sooner and cost more.
         """
+        return self.sound(self.reader(file), rate=rate, start=start, end=end, block=block)
+
+    def reader(self, file: BinaryIO) -> Reader:
+        """A reader of a file of this model; ModelError, with both names and hashes, for any other."""
         reader = Reader(file)
-        header = reader.header
-        self.check(header)
+        self.check(reader.header)
         reader.tables = self.tables
-        target = check_rate(_rate(rate, self.rate, header.source_rate))
-        samples = header.samples
-        if samples is None:
-            trailer = reader.trailer()
-            samples = trailer.samples if trailer is not None else None
-        length = None if samples is None else _length(samples, header.source_rate, self.rate, target)
-        blocks = self._sound(reader, samples)
-        if target != self.rate:
-            blocks = resample(blocks, self.rate, target, header.channels, length)
+        return reader
+
+    def sound(
+        self,
+        reader: Reader,
+        *,
+        rate: int | str | None = None,
+        start: int = 0,
+        end: int | None = None,
+        block: int | None = None,
+    ) -> Decoded:
+        """As `decode_stream`, with a reader of this codec's, which may be used again if its file can seek."""
+        header = reader.header
+        target = target_rate(rate, header)
+        samples = samples_of(reader)
+        length = length_at(header, samples, target)
+        if start < 0 or (end is not None and end < start):
+            raise UsageError(f"samples {start} to {end} are no span")
+        if length is not None and (start or end is not None):
+            start, end = min(start, length), length if end is None else min(end, length)
+            length = end - start
+        synthesis = Synthesis(self.network, self.basis, header)
+        blocks = sound(reader, synthesis, self._delay, target, samples, start, end, block)
         return Decoded(header, target, header.channels, length, blocks, reader)
 
     def check(self, header: Header) -> None:
@@ -225,31 +303,6 @@ class Codec:
                 name=header.model_name, expected=header.tables_id.hex(), found=self.tables_id.hex(),
             )  # fmt: skip
 
-    def _sound(self, reader: Reader, samples: int | None) -> Iterator[Samples]:
-        """Blocks of sound at the codec's rate, cut to the length of the sound that was coded."""
-        header = reader.header
-        left = None if samples is None else resampled_length(samples, header.source_rate, self.rate)
-        skip = self._delay
-        held: Samples | None = None
-        for block in Synthesis(self.network, self.basis, header).blocks(reader):
-            block, skip = block[skip:], max(0, skip - len(block))
-            if left is not None:
-                block = block[:left]
-                left -= len(block)
-                yield block
-                continue
-            if held is not None:
-                yield held
-            held = block
-        if held is not None:
-            # Only now has the end record told how long the sound is.
-            known = reader.report.samples
-            if known is not None:
-                whole = -(-resampled_length(known, header.source_rate, self.rate) // self.hop) * self.hop
-                surplus = whole - resampled_length(known, header.source_rate, self.rate)
-                held = held[: len(held) - surplus] if surplus < len(held) else held[:0]
-            yield held
-
 
 class _Count:
     """Counts the samples of blocks that pass."""
@@ -261,22 +314,6 @@ class _Count:
         for block in self._blocks:
             self.samples += len(block)
             yield block
-
-
-def _rate(rate: int | str | None, codec: int, source: int) -> int:
-    if rate is None:
-        return codec
-    if rate == "source":
-        return source
-    if isinstance(rate, str):
-        raise UsageError(f"the rate is a number of Hz or 'source', not {rate!r}")
-    return rate
-
-
-def _length(samples: int, source: int, rate: int, target: int) -> int:
-    if target == source:
-        return samples
-    return resampled_length(resampled_length(samples, source, rate), rate, target)
 
 
 def load(name_or_path: PathLike = "default") -> Codec:

@@ -46,6 +46,10 @@ class UsageError(RaveCodecError):
     """A request that contradicts itself or names something that does not exist."""
 
 
+class Unavailable(RaveCodecError):
+    """Something that needs a package, or a part of one, that is not installed."""
+
+
 def one_line(error: BaseException, file: PathLike | None = None) -> str:
     """Say an error in one line that names the file, as the command line prints it.
 

@@ -1,95 +1,19 @@
-"""Destinations: a file that appears whole or not at all, and sound written to it in any usual format."""
+"""Sound written to a file in any usual format."""
 
 from __future__ import annotations
 
-import io
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
 from ravecodec.audio import Samples
 from ravecodec.errors import OutputError, PathLike
-
-T = TypeVar("T")
-
-# ---------------------------------------------------------------- a file, whole or not at all
-
-
-@contextmanager
-def replacing(destination: PathLike, *, force: bool = True) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its name only when the block ends well.
-
-    Until then it stands beside the destination under a hidden name ending in .part; it is removed when the
-    block raises, KeyboardInterrupt included. What is no regular file (/dev/null) is written directly.
-
-    Args:
-        destination: its folder must exist.
-        force: replace a file that is there already.
-
-    Raises:
-        OutputError: it exists and may not be replaced, or cannot be written, or the disk is full.
-    """
-    target = Path(os.path.realpath(destination))  # a link stays a link: what it names is replaced
-    shown = os.fspath(destination)
-    if target.is_dir():
-        raise OutputError("is a folder", file=shown, advice="name a file in it")
-    if target.exists() and not target.is_file():
-        with _open(target, shown, "r+") as file:
-            yield file
-        return
-    if target.exists() and not force:
-        raise OutputError("exists already", file=shown, advice="use --force to replace it")
-    part = part_name(target, secrets.token_hex(4))
-    file = _open(part, shown, "x+")
-    try:
-        yield file
-        file.flush()
-        _attempt(shown, lambda: os.fsync(file.fileno()))
-        file.close()
-        _attempt(shown, lambda: part.replace(target))
-    except BaseException:
-        with suppress(Exception):
-            file.close()
-        with suppress(OSError):
-            part.unlink()
-        raise
-
-
-def part_name(target: Path, token: str) -> Path:
-    """The hidden name of a file in the making; the token "*" gives the pattern of all of them."""
-    return target.with_name(f".{target.name[:40]}.{token}.part")
-
-
-def _open(path: Path, shown: str, mode: str) -> BinaryIO:
-    return io.BufferedRandom(_attempt(shown, lambda: _File(path, shown, mode)))
-
-
-class _File(io.FileIO):
-    """A file whose failures to write name the destination instead of its hidden name."""
-
-    def __init__(self, path: Path, shown: str, mode: str) -> None:
-        self.shown = shown
-        super().__init__(path, mode)
-
-    def write(self, data: Any) -> int:
-        return _attempt(self.shown, lambda: super(_File, self).write(data))
-
-
-def _attempt(shown: str, action: Callable[[], T]) -> T:
-    try:
-        return action()
-    except OSError as error:
-        raise OutputError(f"cannot be written ({error.strerror})", file=shown) from error
-
-
-# ---------------------------------------------------------------- sound
 
 FORMATS = {
     ".wav": "WAV", ".wave": "WAV", ".bwf": "WAV", ".rf64": "RF64", ".w64": "W64",
@@ -121,6 +45,18 @@ def sound_format(file: PathLike, subtype: str | None = None) -> tuple[str, str]:
         known = " ".join(soundfile.available_subtypes(kind))
         raise OutputError(f"{kind} has no subtype {subtype!r}", file=file, advice=f"use one of {known}")
     return kind, subtype
+
+
+class Dither:
+    """Triangular noise two steps wide, from a fixed seed: the same sound gives the same file."""
+
+    def __init__(self, bits: int) -> None:
+        self._noise, self._step = np.random.default_rng(0), 2.0 ** (1 - bits)
+
+    def add(self, block: Samples) -> Samples:
+        """Float32 [n, channels] with the noise of its place in the stream."""
+        noise = self._noise.random((len(block), block.shape[1], 2))
+        return (block + (noise[..., 0] - noise[..., 1]) * self._step).astype(np.float32)
 
 
 class SoundWriter:
@@ -155,7 +91,7 @@ class SoundWriter:
         if self._limit and samples and samples * self._frame_bytes > self._limit:
             kind, self._limit = "RF64", None
         self._bytes = 0
-        self._dither = np.random.default_rng(0) if self._step_bits <= 16 else None
+        self._dither = Dither(self._step_bits) if self._step_bits <= 16 else None
         self._file = _Sheltered(file)
         try:
             self._sound = soundfile.SoundFile(
@@ -172,8 +108,7 @@ class SoundWriter:
         if self._limit and self._bytes > self._limit:
             raise OutputError("longer than a WAV file may be", file=self.name, advice="use .w64 or .rf64")
         if self._dither is not None:
-            noise = self._dither.random((len(block), block.shape[1], 2))
-            block = (block + (noise[..., 0] - noise[..., 1]) / 2 ** (self._step_bits - 1)).astype(np.float32)
+            block = self._dither.add(block)
         for start in range(0, len(block), 4096):  # libvorbis keeps a whole write on its stack
             self._guarded(lambda at=start: self._sound.write(block[at : at + 4096]))  # type: ignore[misc]
 

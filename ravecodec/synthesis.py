@@ -9,13 +9,14 @@ import torch
 
 from bitstream import Header, Layout, Packet, Reader
 
-from .analysis import BLOCK_FRAMES, PACKET_FRAMES
+from .analysis import BLOCK_FRAMES, GRAIN
 from .audio import Samples, from_mid_side
 from .basis import Basis
 from .network.noise import seeded_noise
 from .network.vae import RaveNet
 
 CONCEALMENT = 0.7  # a lost packet's components shrink by this factor a frame, towards the mean
+GLIDE = 32  # frames after which what stood before a lost packet is not heard any more: 0.7 ** 32 is 1e-5
 CHANNEL_SEED = 0x632BE5  # sets the noise of one channel apart from that of the next
 
 
@@ -27,28 +28,36 @@ class Synthesis:
         self.preroll, self.hop = network.preroll, network.config.hop
         self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
-    def blocks(self, reader: Reader) -> Iterator[Samples]:
-        """Sound [frames * hop, channels] at the codec's rate, one block after the other.
+    def blocks(
+        self, reader: Reader, first: int = 0, last: int | None = None, size: int = BLOCK_FRAMES
+    ) -> Iterator[Samples]:
+        """Sound [frames * hop, channels] of the frames `first` to before `last`, in blocks of `size` frames.
 
-        Lost packets are concealed: their components glide from the last ones to the mean.
+        Of a file with a seek index only what is needed is read: the span and its preroll. Lost packets are concealed:
+        their components glide from the last ones to the mean.
         """
+        full = self.header.frames_per_packet
+        end = None if last is None else -(-(last + self.preroll) // full)
+        packets = reader.packets(max(0, first - self.preroll - GLIDE) // full, end)
         rest = np.zeros((self.header.channels, self.preroll, self.header.components))
         before = rest  # components of the `preroll` frames before the block; zero is the mean
         ahead = rest[:, :0]  # components read and not yet heard
-        start, last = 0, rest[:, -1:]
-        for packet in reader.packets():
-            values = self._values(packet, last)
-            last = values[:, -1:]
-            if not ahead.shape[1]:
-                start = packet.start_frame
-            ahead = np.concatenate([ahead, values], 1)
-            while ahead.shape[1] >= BLOCK_FRAMES + self.preroll:
-                yield self._block(start, before, ahead, BLOCK_FRAMES)
-                before = np.concatenate([before, ahead[:, :BLOCK_FRAMES]], 1)[:, -self.preroll :]
-                start, ahead = start + BLOCK_FRAMES, ahead[:, BLOCK_FRAMES:]
-        while ahead.shape[1]:
-            frames = min(ahead.shape[1], BLOCK_FRAMES)
-            yield self._block(start, before, ahead, frames)
+        start, latest = first, rest[:, -1:]
+        for packet in packets:
+            values = self._values(packet, latest)
+            latest = values[:, -1:]
+            early = max(0, first - packet.start_frame)
+            before = np.concatenate([before, values[:, :early]], 1)[:, -self.preroll :]
+            ahead = np.concatenate([ahead, values[:, early:]], 1)
+            while ahead.shape[1] >= size + self.preroll and (last is None or start + size <= last):
+                yield self._block(start, before, ahead, size, size)
+                before = np.concatenate([before, ahead[:, :size]], 1)[:, -self.preroll :]
+                start, ahead = start + size, ahead[:, size:]
+        while ahead.shape[1] and (last is None or start < last):
+            frames = min(ahead.shape[1], size)
+            if last is not None:
+                frames = min(frames, last - start)
+            yield self._block(start, before, ahead, frames, size)
             before = np.concatenate([before, ahead[:, :frames]], 1)[:, -self.preroll :]
             start, ahead = start + frames, ahead[:, frames:]
 
@@ -59,9 +68,10 @@ class Synthesis:
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
         return last * fade[None, :, None]
 
-    def _block(self, start: int, before: np.ndarray, ahead: np.ndarray, frames: int) -> Samples:
-        # Filled up to whole packets, so that lengths, and with them the arithmetic, are few.
-        size = -(-frames // PACKET_FRAMES) * PACKET_FRAMES + self.preroll
+    def _block(self, start: int, before: np.ndarray, ahead: np.ndarray, frames: int, most: int) -> Samples:
+        # Filled up, so that lengths, and with them the arithmetic, are few.
+        grain = min(GRAIN, most)
+        size = -(-frames // grain) * grain + self.preroll
         ahead = np.pad(ahead[:, :size], ((0, 0), (0, max(0, size - ahead.shape[1])), (0, 0)))
         return self._window(start, np.concatenate([before, ahead], 1), frames)
 

@@ -13,8 +13,9 @@ import pytest
 import soundfile
 from conftest import tone
 
+from ravecodec.destination import replacing
 from ravecodec.errors import OutputError
-from ravecodec.output import SoundWriter, replacing, sound_format
+from ravecodec.output import SoundWriter, sound_format
 
 
 def write_sound(path: Path, audio: np.ndarray, rate: int = 48000, **options: object) -> None:
@@ -93,7 +94,8 @@ FULL = """
 import sys
 from pathlib import Path
 import numpy as np
-from ravecodec.output import SoundWriter, replacing
+from ravecodec.destination import replacing
+from ravecodec.output import SoundWriter
 from ravecodec.errors import OutputError
 path = sys.argv[1]
 try:

@@ -21,11 +21,31 @@ Commands = Any
 """What `ArgumentParser.add_subparsers` returns; argparse gives it no public name."""
 
 DAMAGED = 3
+STANDARD = "-"
 
 
 def report(message: str) -> None:
     """Say one line on standard error."""
     print(f"ravecodec: {message}", file=sys.stderr)
+
+
+def say(destination: object, text: str) -> None:
+    """Say what became of a destination: on standard output, unless that is where it went."""
+    if destination == STANDARD:
+        report(f"standard output: {text}")
+    else:
+        print(f"{destination}: {text}")
+
+
+def to_stdout(arguments: argparse.Namespace) -> str | None:
+    """"-" if that is the output asked for; UsageError if it is a terminal."""
+    if arguments.output != STANDARD:
+        return None
+    if sys.stdout.isatty():
+        from ravecodec.errors import UsageError
+
+        raise UsageError("standard output is a terminal", advice="send it to a program or into a file")
+    return STANDARD
 
 
 # ---------------------------------------------------------------- numbers

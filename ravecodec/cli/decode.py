@@ -6,19 +6,27 @@ import argparse
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ravecodec.cli.common import (
     DAMAGED,
+    STANDARD,
     Commands,
     add_work_options,
     destination_of,
     duration,
+    number,
     progress,
     report,
     run_folder,
+    say,
     size,
     tidy_on_sigterm,
+    to_stdout,
 )
+
+if TYPE_CHECKING:
+    from ravecodec.position import Position
 
 
 def add(commands: Commands) -> None:
@@ -29,9 +37,12 @@ def add(commands: Commands) -> None:
         description="Decode an .rvc file to sound, or every .rvc file of a folder, keeping its structure.",
         epilog="Where packets are damaged the sound is concealed, standard error says so, and the status is 3.",
     )
-    parser.add_argument("input", metavar="IN", help="an .rvc file, or a folder")
+    parser.add_argument("input", metavar="IN", help="an .rvc file or its URL, or a folder; - for standard input")
     parser.add_argument(
-        "output", metavar="OUT", nargs="?", help="the sound file (default: a .wav beside IN), or a folder"
+        "output",
+        metavar="OUT",
+        nargs="?",
+        help="the sound file (default: a .wav beside IN), or a folder; - for WAV on standard output",
     )
     parser.add_argument(
         "--model", metavar="NAME|PATH", help="use this model file (default: the one the file names, if installed)"
@@ -45,6 +56,16 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--subtype", help="as libsndfile calls it: PCM_16, PCM_24, FLOAT, VORBIS ... (default: PCM_24 if possible)"
     )
+    place = "seconds, mm:ss or 48000samples (at the rate of the output)"
+    parser.add_argument("--start", type=_position, metavar="TIME", help=f"decode from here on: {place}")
+    parser.add_argument("--end", type=_position, metavar="TIME", help="and up to here")
+    parser.add_argument(
+        "--raw", action="store_true", help="on standard output: samples alone, s16le, or f32le with --subtype FLOAT"
+    )
+    parser.add_argument("--follow", action="store_true", help="IN is still being written: go on until its end record")
+    parser.add_argument(
+        "--timeout", type=number(0, 1e6), metavar="S", help="with --follow: give up after S seconds without news"
+    )
     add_work_options(parser)
     parser.set_defaults(run=run)
 
@@ -52,7 +73,7 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
     suffix = "." + arguments.format.lower().lstrip(".")
-    options = {"rate": arguments.rate, "subtype": arguments.subtype}
+    options = {"rate": arguments.rate, "subtype": arguments.subtype, "start": arguments.start, "end": arguments.end}
     source = Path(arguments.input)
     if source.is_dir():
         from ravecodec.batch import decode_task
@@ -62,22 +83,32 @@ def run(arguments: argparse.Namespace) -> int:
         work = partial(decode_task, model=arguments.model, options=options)
         return run_folder(arguments, [".rvc"], suffix, work)
 
-    from ravecodec import batch, files, registry
+    from ravecodec import batch, files, registry, streams
+    from ravecodec.errors import UsageError
 
-    destination = destination_of(source, arguments.output, suffix)
-    header = files.read_header(source)
+    remote = streams.is_stream(arguments.input)
+    if remote and arguments.output is None:
+        raise UsageError("say where to write the sound: a name, or -", file=streams.name_of(arguments.input))
+    destination = to_stdout(arguments) or destination_of(source, arguments.output, suffix)
+    if arguments.raw and destination != STANDARD:
+        raise UsageError("--raw is for standard output", advice="give - as OUT")
+    total, rate = None, arguments.rate if isinstance(arguments.rate, int) else 48000
+    if not remote and not arguments.follow and not options["start"] and not options["end"]:
+        header = files.read_header(source)
+        rate = {None: header.rate, "source": header.source_rate}.get(arguments.rate, arguments.rate)
+        total = None if header.samples is None else header.samples / header.source_rate
     batch.prepare_process(arguments.threads)
     model = arguments.model
     loader = None if model is None else lambda _: files.cached_codec(registry.find(model))
-    samples = header.samples
-    total = None if samples is None else samples / header.source_rate
-    rate = {None: header.rate, "source": header.source_rate}.get(arguments.rate, arguments.rate)
     start = time.perf_counter()
     with tidy_on_sigterm(), progress(total, "s", arguments.quiet) as advance:
         result = files.decode_file(
-            source,
+            arguments.input,
             destination,
             loader,
+            raw=arguments.raw,
+            follow=arguments.follow,
+            timeout=arguments.timeout,
             force=arguments.force,
             progress=lambda samples: advance(samples / rate),
             **options,
@@ -85,13 +116,24 @@ def run(arguments: argparse.Namespace) -> int:
     took = time.perf_counter() - start
     damage = files.damage(result.report)
     if damage:
-        report(f"{source}: {damage}; what was lost is concealed in {destination}")
+        where = "the sound" if destination == STANDARD else destination
+        report(f"{streams.name_of(arguments.input)}: {damage}; what was lost is concealed in {where}")
     if not arguments.quiet:
-        print(
-            f"{destination}: {duration(result.seconds)}, {result.rate} Hz, {result.channels} channel(s),"
-            f" {size(result.bytes)}, {result.seconds / took:.0f} x real time"
+        say(
+            destination,
+            f"{duration(result.seconds)}, {result.rate} Hz, {result.channels} channel(s),"
+            f" {size(result.bytes)}, {result.seconds / took:.0f} x real time",
         )
     return DAMAGED if damage else 0
+
+
+def _position(text: str) -> Position:
+    from ravecodec.position import Position
+
+    try:
+        return Position.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _rate(text: str) -> int | str:

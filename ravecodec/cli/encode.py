@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ravecodec.cli.common import (
+    STANDARD,
     Commands,
     add_work_options,
     destination_of,
@@ -15,9 +16,11 @@ from ravecodec.cli.common import (
     number,
     progress,
     run_folder,
+    say,
     size,
     tag,
     tidy_on_sigterm,
+    to_stdout,
     whole,
 )
 
@@ -31,9 +34,11 @@ def add(commands: Commands) -> None:
         help="encode a sound file, or a folder of them",
         description="Encode a sound file to .rvc, or every sound file of a folder, keeping its structure.",
     )
-    parser.add_argument("input", metavar="IN", help="a sound file in any format libsndfile reads, or a folder")
     parser.add_argument(
-        "output", metavar="OUT", nargs="?", help="the .rvc file (default: beside IN), or a folder"
+        "input", metavar="IN", help="a sound file in any format libsndfile reads, or a folder; - for standard input"
+    )
+    parser.add_argument(
+        "output", metavar="OUT", nargs="?", help="the .rvc file (default: beside IN) or a folder; - for standard output"
     )
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="see `ravecodec models`")
     amount = parser.add_mutually_exclusive_group()
@@ -50,6 +55,22 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--step", type=whole(-64, 63), metavar="Q", help="quantiser step, eighths of an octave; higher: smaller files"
     )
+    amount.add_argument(
+        "--quality", type=number(0, 10), metavar="0..10", help="operating point by quality: small files to good sound"
+    )
+    parser.add_argument(
+        "--bitrate", type=number(0.05, 1000), metavar="K", help="kbit/s of the whole file: chooses the step, and what"
+        " of fidelity and components is not given",
+    )
+    parser.add_argument("--packet-frames", type=whole(1, 1024), metavar="N", help="frames in a packet (default: 64)")
+    parser.add_argument(
+        "--live", action="store_true", help="one frame a packet, written at once; OUT grows in place"
+    )
+    raw = parser.add_argument_group("sound without a header")
+    raw.add_argument("--raw-format", choices=("s16le", "f32le"), help="what its samples are")
+    raw.add_argument("--raw-rate", type=whole(1000, 768_000), metavar="HZ", help="their rate")
+    raw.add_argument("--raw-channels", type=whole(1, 8), metavar="N", default=1, help="default: 1")
+    parser.add_argument("--no-tags", action="store_true", help="leave out title, artist ... of the source")
     parser.add_argument(
         "--tag", type=tag, action="append", default=[], metavar="KEY=VALUE", help="text to keep in the header"
     )
@@ -59,12 +80,21 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
+    from ravecodec.errors import UsageError
+
+    if arguments.raw_format and not arguments.raw_rate:
+        raise UsageError("--raw-format needs --raw-rate too")
     options = {
         "fidelity": arguments.fidelity,
         "components": arguments.components,
         "step": arguments.step,
         "rule": arguments.rule,
+        "quality": arguments.quality,
+        "bitrate": arguments.bitrate,
+        "packet": arguments.packet_frames,
+        "live": arguments.live,
         "tags": dict(arguments.tag),
+        "source_tags": not arguments.no_tags,
     }
     source = Path(arguments.input)
     if source.is_dir():
@@ -76,19 +106,27 @@ def run(arguments: argparse.Namespace) -> int:
 
     from ravecodec import batch, files, registry
     from ravecodec.audio import AudioSource
+    from ravecodec.pipes import RawFormat
 
-    destination = destination_of(source, arguments.output, SUFFIX)
-    with AudioSource(source) as audio:  # faults of the file come out before a model is loaded
-        total = audio.info.seconds
+    piped, raw = arguments.input == STANDARD, None
+    if piped and arguments.output is None:
+        raise UsageError("say where to write what comes from standard input: a name, or -")
+    destination = to_stdout(arguments) or destination_of(source, arguments.output, SUFFIX)
+    total, rate = None, arguments.raw_rate or 48000
+    if arguments.raw_format:
+        raw = RawFormat(arguments.raw_format, arguments.raw_rate, arguments.raw_channels)
+    elif not piped:
+        with AudioSource(source) as audio:  # faults of the file come out before a model is loaded
+            total, rate = audio.info.seconds, audio.info.rate
     batch.prepare_process(arguments.threads)
     codec = files.cached_codec(registry.find(arguments.model))
-    rate = audio.info.rate
     start = time.perf_counter()
     with tidy_on_sigterm(), progress(total, "s", arguments.quiet) as advance:
         result = files.encode_file(
-            source,
+            arguments.input,
             destination,
             codec,
+            raw=raw,
             force=arguments.force,
             progress=lambda samples: advance(samples / rate),
             **options,
@@ -96,8 +134,9 @@ def run(arguments: argparse.Namespace) -> int:
     took = time.perf_counter() - start
     if not arguments.quiet:
         kbps = result.bytes * 8 / result.seconds / 1000
-        print(
-            f"{destination}: {duration(result.seconds)}, {size(result.bytes)}, {kbps:.2f} kbit/s,"
-            f" {result.seconds / took:.0f} x real time"
+        say(
+            destination,
+            f"{duration(result.seconds)}, {size(result.bytes)}, {kbps:.2f} kbit/s,"
+            f" {result.seconds / took:.0f} x real time",
         )
     return 0
