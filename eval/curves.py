@@ -18,7 +18,7 @@ from eval.summary import OVERALL, Row
 Vector = NDArray[np.float64]
 Bits = Literal["file", "payload", "model"]
 
-SWEPT = ("fidelity", "components", "step", "bitrate", "quality", "bits")
+SWEPT = ("fidelity", "components", "step", "bitrate", "quality", "bits", "bandwidth", "codebooks", "mode")
 """Settings that a user turns to choose a rate. Points that differ in anything else belong to other systems."""
 
 
@@ -92,6 +92,8 @@ def systems(results: Results) -> dict[str, System]:
 
 def system_name(codec: str, settings: Mapping[str, Any]) -> str:
     """What stays of a codec and its settings without those that choose the rate."""
+    if "title" in settings:
+        return str(settings["title"])
     parts = [codec if codec == "ravecodec" else codec.capitalize()]
     for key, value in settings.items():
         if key == "model":

@@ -1,12 +1,13 @@
 """What a record says, in words: which anchors a metric ranks above a codec, and where one codec beats another.
 
-Every sentence is made from the figures. None rests on one metric: all metrics of the record are named in each
+Every sentence is made from the figures. None rests on one metric: all distances of the record are named in each
 comparison, on whichever side they fall.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from eval.summary import OVERALL, Line, bootstrap
 
 NEEDED = {"fine_structure": None, "estoi": "speech", "pesq": "speech"}
 """Without these a table must not be believed: envelopes without harmonics pass the other metrics."""
+
+DIAGNOSTICS = ("si_sdr", "loudness", "bandwidth")
+"""Stand in tables, but in no sentence: they explain a difference and do not say how alike two sounds are."""
 
 LACKS = {
     "noise-vocoder": "which has no pitch",
@@ -55,8 +59,7 @@ def against(results: Results, kind: str, ours: str = "ravecodec", other: str = "
     point = front(rates, quality)[-1]
     cheapest = int(np.argmin(other_rates))
     sides: dict[str, list[str]] = {"better": [], "worse": [], "no different": []}
-    for metric in results.metrics:
-        about = results.metrics[metric]
+    for metric, about in _distances(results).items():
         if about["kinds"] is not None and kind not in about["kinds"]:
             continue
         pair = cloud(results, test, metric, kind), cloud(results, known[other], metric, kind)
@@ -91,11 +94,15 @@ def spoken(title: str) -> str:
     return title[0].lower() + title[1:] if title[1:2].islower() else title
 
 
+def _distances(results: Results) -> dict[str, Mapping[str, Any]]:
+    return {name: about for name, about in results.metrics.items() if name not in DIAGNOSTICS}
+
+
 def _ranked_above(results: Results, anchor: Line, system: System, points: Sequence[Line]) -> list[str]:
     """What an anchor is ranked above: every point of a system by some metrics, some points by others."""
     every: list[str] = []
     some: dict[str, list[str]] = {}
-    for name, about in results.metrics.items():
+    for name, about in _distances(results).items():
         level = anchor.metrics.get(name)
         known = {line.label: line.metrics[name] for line in points if line.metrics.get(name)}
         if level is None or not known:
@@ -127,7 +134,7 @@ def _difference(test: Cloud, other: Cloud, point: str, cheapest: str) -> tuple[s
 
 
 def _number(value: float) -> str:
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return (f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}").replace("-", "−")
 
 
 def _listed(names: Sequence[str]) -> str:

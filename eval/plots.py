@@ -14,9 +14,6 @@ from eval.curves import hull, system_name
 from eval.results import Results
 from eval.summary import OVERALL, Estimate, Line
 
-SWEPT = ("fidelity", "components", "bitrate")
-"""Settings along which a curve runs; points that differ in anything else are other curves."""
-
 # Okabe and Ito's palette, which colour-blind readers can tell apart. Blues and greens are ours.
 OURS = ("#56B4E9", "#0072B2", "#003A5C", "#009E73", "#005F46")
 OTHERS = ("#D55E00", "#CC79A7", "#E69F00", "#7F3C8D", "#666666")
@@ -51,7 +48,7 @@ def curves(lines: Sequence[Line]) -> dict[str, list[Line]]:
     found: dict[str, list[Line]] = {}
     for line in lines:
         if line.file_kbps is not None:
-            found.setdefault(_curve_name(line), []).append(line)
+            found.setdefault(curve_name(line), []).append(line)
     return {name: sorted(lines, key=lambda line: line.file_kbps or 0.0) for name, lines in found.items()}
 
 
@@ -93,7 +90,7 @@ def fidelity_figure(results: Results) -> Any:
     lines = [line for line in _over_all(results) if "fidelity" in line.settings]
     by_curve: dict[str, list[Line]] = {}
     for line in sorted(lines, key=lambda line: line.settings["fidelity"]):
-        by_curve.setdefault(_curve_name(line), []).append(line)
+        by_curve.setdefault(curve_name(line), []).append(line)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.1), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -189,7 +186,7 @@ def _hulls(panel: Any, name: str, about: Mapping[str, Any], lines: Sequence[Line
     for line in lines:
         estimate = line.metrics.get(name)
         if line.file_kbps is not None and estimate is not None:
-            point = line.file_kbps, sign * estimate.mean, _curve_name(line)
+            point = line.file_kbps, sign * estimate.mean, curve_name(line)
             systems.setdefault(system_name(line.codec, line.settings), []).append(point)
     drawn = 0
     for points in systems.values():
@@ -240,11 +237,10 @@ def _limits(shown: Sequence[Estimate], anchors: Sequence[float]) -> tuple[float,
     return low - margin, high + margin
 
 
-def _curve_name(line: Line) -> str:
-    """What stays of a label without the settings along which the curve runs."""
+def curve_name(line: Line) -> str:
+    """What stays of a label without the settings along which a curve runs; of ravecodec each step is a curve."""
     if line.codec != "ravecodec":
-        others = {key: value for key, value in line.settings.items() if key not in SWEPT}
-        return " ".join([line.codec.capitalize(), *(f"{key}={value}" for key, value in others.items())])
+        return system_name(line.codec, line.settings)
     return " ".join(part for part in line.label.split() if not part.startswith(("f=", "r=")))
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ravecodec.cli.common import Commands, report, whole
+
+if TYPE_CHECKING:
+    from eval.results import Results
 
 
 def add(commands: Commands) -> None:
@@ -25,12 +29,18 @@ def add(commands: Commands) -> None:
     parser.add_argument("--metrics", nargs="+", metavar="NAME", help="default: all")
     parser.add_argument("--jobs", type=whole(1, 512), default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the confidence intervals")
+    parser.add_argument("--report", action="store_true", help="write report.html: curves, sounds, a blind test")
+    parser.add_argument(
+        "--listen", type=whole(0, 20), default=2, metavar="N", help="clips of each kind to listen to (default: 2)"
+    )
+    parser.add_argument("--webmushra", metavar="DIR", help="write a listening test for webMUSHRA there")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
-    from eval import sweep, table
+    from eval import analysis, sweep, table
+    from eval.errors import Unavailable
 
     points = sweep.points(
         arguments.model,
@@ -43,6 +53,30 @@ def run(arguments: argparse.Namespace) -> int:
         Path(arguments.data), Path(arguments.out), points, arguments.metrics, arguments.jobs, seed=arguments.seed
     )
     print(table.text(results), end="")
+    out, data = Path(arguments.out), Path(arguments.data)
+    found = None
+    try:
+        found = analysis.write(results, out)
+    except Unavailable as error:
+        if arguments.report:
+            raise
+        report(f"{error}; analysis.json is not written")
+    if arguments.report:
+        from eval import report as reporting
+
+        report(f"wrote {reporting.write(results, out, data, int(arguments.listen), found=found)}")
+    if arguments.webmushra is not None:
+        report(f"wrote {_webmushra(arguments, results)}")
     for row in results.failures:
         report(f"{row.clip}: failed with {row.label}: {row.measurement.error}")
     return 1 if results.failures else 0
+
+
+def _webmushra(arguments: argparse.Namespace, results: Results) -> Path:
+    from eval import webmushra
+    from eval.report import choice, listen
+
+    picks = webmushra.picks(choice.points(results))
+    clips = choice.clips(results, max(1, int(arguments.listen)))
+    sounds = listen.excerpts(results, arguments.data, clips, picks, webmushra.LONGEST, budget=None)
+    return webmushra.write(sounds, Path(arguments.webmushra))
