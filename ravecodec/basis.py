@@ -1,6 +1,8 @@
 """The rotated latent space: principal components of the posterior means, and how many of them a fidelity keeps.
 
-Source: Caillon & Esling 2021, section 3.3 (post-training analysis of the latent space).
+Source: Caillon & Esling 2021, section 3.3 (post-training analysis of the latent space). Ours is that latents are first
+divided by their posterior noise: the prior brings what is carried finely and what is carried roughly to the same size,
+so that a plain SVD mixes them, and one step is then too coarse for the one and too fine for the other.
 """
 
 from __future__ import annotations
@@ -14,12 +16,16 @@ RULES = ("sigma", "sigma-squared")
 
 @dataclass(frozen=True)
 class Basis:
-    """Centre, components (rows of `vectors`), singular values, posterior noise along each component; all float32."""
+    """Centre and unit of the latents, components (rows of `vectors`), their singular values and posterior noise.
+
+    All float32. With `scale` of ones (the default) the components are those of the latents as they are.
+    """
 
     mean: np.ndarray
     vectors: np.ndarray
     singular_values: np.ndarray
     noise: np.ndarray
+    scale: np.ndarray | None = None
 
     def components_for(self, fidelity: float, rule: str = "sigma") -> int:
         """Smallest r with sum of the first r singular values >= fidelity * sum of all; squares under "sigma-squared".
@@ -30,11 +36,16 @@ class Basis:
 
     def rotate(self, latents: np.ndarray, components: int) -> np.ndarray:
         """Latents [latents, frames] to the first components [components, frames]."""
-        return self.vectors[:components] @ (latents - self.mean[:, None])
+        return self.vectors[:components] @ ((latents - self.mean[:, None]) / self.unit[:, None])
 
     def restore(self, values: np.ndarray) -> np.ndarray:
         """Components [components, frames] back to latents [latents, frames], the missing ones taken as zero."""
-        return self.vectors[: len(values)].T @ values + self.mean[:, None]
+        return (self.vectors[: len(values)].T @ values) * self.unit[:, None] + self.mean[:, None]
+
+    @property
+    def unit(self) -> np.ndarray:
+        """What the latents are divided by."""
+        return np.ones_like(self.mean) if self.scale is None else self.scale
 
     def steps(self, q: int) -> np.ndarray:
         """Quantiser steps sqrt(12) * noise * 2^(q / 8): at q = 0 rounding is as loud as the posterior noise."""
@@ -54,16 +65,20 @@ def components_for(singular_values: np.ndarray, fidelity: float, rule: str = "si
     return int(np.searchsorted(cumulative, fidelity * cumulative[-1], side="left")) + 1 if fidelity < 1 else len(values)
 
 
-def fit_basis(mean: np.ndarray, covariance: np.ndarray, frames: int, variance: np.ndarray) -> Basis:
+def fit_basis(
+    mean: np.ndarray, covariance: np.ndarray, frames: int, variance: np.ndarray, scale: np.ndarray | None = None
+) -> Basis:
     """Basis from the means' centre [d] and covariance [d, d] over `frames` frames, and the mean posterior variance [d].
 
-    The singular values are those of the centred matrix of means, sqrt(eigenvalue * frames), as of an SVD of it.
+    Latents are measured in units of `scale` [d] (None: as they are). The singular values are those of the centred
+    matrix of means, sqrt(eigenvalue * frames), as of an SVD of it.
     """
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance.astype(np.float64))
+    unit = np.ones(len(mean)) if scale is None else scale.astype(np.float32).astype(np.float64)
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance.astype(np.float64) / np.outer(unit, unit))
     order = np.argsort(eigenvalues)[::-1]
     vectors = eigenvectors[:, order].T
     # An eigenvector's sign is free: fix it, so that the same data give the same file.
     vectors *= np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(1)])[:, None]
-    noise = np.sqrt(vectors**2 @ variance.astype(np.float64))
+    noise = np.sqrt(vectors**2 @ (variance.astype(np.float64) / unit**2))
     singular = np.sqrt(np.maximum(eigenvalues[order], 0) * frames)
-    return Basis(*(np.ascontiguousarray(a, dtype=np.float32) for a in (mean, vectors, singular, noise)))
+    return Basis(*(np.ascontiguousarray(a, dtype=np.float32) for a in (mean, vectors, singular, noise, unit)))

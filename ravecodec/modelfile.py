@@ -22,7 +22,7 @@ from .network.config import NetworkConfig
 from .network.vae import RaveNet
 from .registry import find
 
-_BASIS = ("mean", "vectors", "singular_values", "noise")
+_BASIS = ("mean", "vectors", "singular_values", "noise", "scale")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def save_model(
     """Write a model file (network in float16, the rest as it is) in one step and return its id (16 bytes)."""
     tensors = {f"net.{k}": v.detach().cpu().numpy().astype(np.float16) for k, v in _stored(network).items()}
     if basis is not None:
-        tensors |= {f"basis.{k}": getattr(basis, k).astype(np.float32) for k in _BASIS}
+        given = {k: getattr(basis, k) for k in _BASIS}
+        tensors |= {f"basis.{k}": v.astype(np.float32) for k, v in given.items() if v is not None}
     identity = model_id(network.config.to_dict(), tensors)
     if tables is not None:
         tensors |= {f"tables.{k}": v for k, v in tables.to_arrays().items()}
@@ -93,7 +94,7 @@ def load_model(name_or_path: PathLike) -> Model:
     network.load_state_dict(state, strict=True)
     basis = tables = None
     if "basis.mean" in tensors:
-        basis = Basis(*(tensors[f"basis.{k}"] for k in _BASIS))
+        basis = Basis(**{k: tensors[f"basis.{k}"] for k in _BASIS if f"basis.{k}" in tensors})
     if document.get("tables"):
         try:
             tables = Tables.from_arrays({k[7:]: v for k, v in tensors.items() if k.startswith("tables.")})

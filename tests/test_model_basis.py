@@ -79,3 +79,31 @@ def test_steps_double_every_eight_indices(rng: np.random.Generator) -> None:
     _, basis = made_basis(rng)
     assert np.allclose(basis.steps(8), 2 * basis.steps(0))
     assert np.allclose(basis.steps(0), 12**0.5 * basis.noise)
+
+
+def test_in_units_of_their_noise_fine_and_rough_latents_are_not_mixed(rng: np.random.Generator) -> None:
+    """Latents of one size, but known to different precision: rounding at step 0 costs each about its own noise."""
+    frames, noise = 4000, np.array([0.03, 0.03, 0.5, 0.5, 0.9, 0.9])
+    turn = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    means = rng.standard_normal((frames, 6)) @ (0.98 * np.eye(6) + 0.02 * turn)
+    mean = means.mean(0)
+    covariance = (means - mean).T @ (means - mean) / frames
+
+    def errors(scale: np.ndarray | None) -> np.ndarray:
+        basis = fit_basis(mean, covariance, frames, noise**2, scale)
+        steps = basis.steps(0)[:, None]
+        back = basis.restore(np.rint(basis.rotate(means.T, 6) / steps) * steps)
+        return np.sqrt(np.square(back.T - means).mean(0)) / noise
+
+    assert np.all((errors(noise) > 0.4) & (errors(noise) < 1.3))
+    assert errors(None).max() > 3
+
+
+def test_dropped_components_are_zero_and_all_restore_in_units_of_noise(rng: np.random.Generator) -> None:
+    means = rng.standard_normal((300, 5)) * [1, 2, 3, 4, 5] + 2
+    covariance = np.cov(means.T, bias=True)
+    basis = fit_basis(means.mean(0), covariance, 300, np.full(5, 0.01), np.array([0.1, 1, 0.5, 2, 4]))
+    latents = means.T.astype(np.float32)
+    assert np.allclose(basis.restore(basis.rotate(latents, 5)), latents, atol=1e-4)
+    scaled = (means - means.mean(0)) / [0.1, 1, 0.5, 2, 4]
+    assert np.allclose(basis.singular_values, np.linalg.svd(scaled, compute_uv=False), rtol=1e-4)

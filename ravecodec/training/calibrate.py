@@ -21,7 +21,7 @@ from . import checkpoint
 from .store import Store
 
 log = logging.getLogger("ravecodec.calibrate")
-STEPS = range(-24, 9)  # eighths of an octave
+STEPS = range(-16, 25)  # eighths of an octave
 LONGEST = 20.0  # seconds of one excerpt that are measured
 
 
@@ -69,7 +69,8 @@ def calibrate(
     found = measure(net.eval(), Store(store))
     mean = found.means.mean(0, dtype=np.float64)
     centred = found.means - mean
-    basis = fit_basis(mean, centred.T.astype(np.float64) @ centred / len(centred), len(centred), found.variance)
+    covariance = centred.T.astype(np.float64) @ centred / len(centred)
+    basis = fit_basis(mean, covariance, len(centred), found.variance, np.sqrt(found.variance))
     tables = fit_tables(basis, found.means)
     log.info("%d frames; components for f = 0.99: %d (sums), %d (squares)", len(centred),
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
@@ -96,7 +97,7 @@ def measure(net: RaveNet, store: Store) -> Statistics:
 
 def fit_tables(basis: Basis, means: np.ndarray) -> Tables:
     """Entropy tables for every step from posterior means [frames, latents]."""
-    rotated = (means.astype(np.float64) - basis.mean) @ basis.vectors.T.astype(np.float64)
+    rotated = (means.astype(np.float64) - basis.mean) / basis.unit @ basis.vectors.T.astype(np.float64)
 
     class Quantised(Mapping[int, np.ndarray]):
         # All steps at once would be fifty copies of the data.

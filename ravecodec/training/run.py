@@ -96,10 +96,7 @@ class Trainer:
             model = load_model(self.options.init_from)
             self.notes = self.notes or model.notes
             if model.basis is not None:
-                b = model.basis
-                truncation = Truncation(
-                    *(torch.from_numpy(a) for a in (b.mean, b.vectors, b.singular_values, b.noise))
-                )
+                truncation = Truncation(model.basis)
             net = model.network
         elif saved is not None:
             net = RaveNet(NetworkConfig.from_dict(saved["config"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..basis import Basis
 from ..network.discriminator import Discriminator, feature_matching, hinge_discriminator, hinge_generator
 from ..network.vae import RaveNet
 from .losses import spectral_distance, structure_distance, waveform_distance
@@ -50,18 +51,21 @@ class Truncation(nn.Module):
     """Latents as the decoder will get them: rotated, cut to some components, quantised with some step, rotated back."""
 
     mean: Tensor
+    unit: Tensor
     vectors: Tensor
     steps: Tensor
     cumulative: Tensor
 
-    def __init__(self, mean: Tensor, vectors: Tensor, singular_values: Tensor, noise: Tensor) -> None:
+    def __init__(self, basis: Basis) -> None:
         super().__init__()
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("vectors", vectors.float())
-        self.register_buffer("steps", 12**0.5 * noise.float())
-        self.register_buffer("cumulative", (singular_values.cumsum(0) / singular_values.sum()).float())
+        self.register_buffer("mean", torch.from_numpy(basis.mean)[:, None])
+        self.register_buffer("unit", torch.from_numpy(basis.unit)[:, None])
+        self.register_buffer("vectors", torch.from_numpy(basis.vectors))
+        self.register_buffer("steps", torch.from_numpy(basis.steps(0)))
+        values = torch.from_numpy(basis.singular_values)
+        self.register_buffer("cumulative", values.cumsum(0) / values.sum())
 
-    def forward(self, latents: Tensor, low: float = 0.6, finest: int = -20, coarsest: int = 8) -> Tensor:
+    def forward(self, latents: Tensor, low: float = 0.6, finest: int = -12, coarsest: int = 16) -> Tensor:
         """Latents [batch, latents, frames] with a fidelity and a step drawn for each example."""
         batch = latents.shape[0]
         # Half the examples keep nearly everything: that is where the codec is mostly used.
@@ -72,9 +76,9 @@ class Truncation(nn.Module):
         mask = torch.arange(len(self.steps), device=latents.device)[None] < keep[:, None]
         q = torch.randint(finest, coarsest + 1, (batch, 1), device=latents.device)
         steps = self.steps[None] * 2.0 ** (q / 8)
-        rotated = torch.einsum("dc,bct->bdt", self.vectors, latents - self.mean[:, None])
+        rotated = torch.einsum("dc,bct->bdt", self.vectors, (latents - self.mean) / self.unit)
         rounded = torch.round(rotated / steps[..., None]) * steps[..., None] * mask[..., None]
-        return torch.einsum("dc,bdt->bct", self.vectors, rounded) + self.mean[:, None]
+        return torch.einsum("dc,bdt->bct", self.vectors, rounded) * self.unit + self.mean
 
 
 class Adversarial(nn.Module):
