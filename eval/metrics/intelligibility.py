@@ -66,6 +66,7 @@ ESTOI = Metric(
     function=per_channel(estoi),
     definition="extended short-time objective intelligibility (Jensen and Taal 2016, pystoi)",
     kinds=SPEECH,
+    packages=("pystoi",),
 )
 
 PESQ = Metric(
@@ -76,4 +77,5 @@ PESQ = Metric(
     definition="ITU-T P.862.2 at 16 kHz (package pesq)",
     unit="MOS-LQO",
     kinds=SPEECH,
+    packages=("pesq",),
 )

@@ -46,4 +46,5 @@ METRIC = Metric(
     function=loudness_difference,
     definition="|difference of integrated loudness|, ITU-R BS.1770-4 (pyloudnorm), floor -70 LUFS",
     unit="LU",
+    packages=("pyloudnorm",),
 )

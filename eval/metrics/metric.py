@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +23,8 @@ class Metric:
     `kinds` are the kinds of clip that it applies to (None: all). `version` stands in every cached result:
     raise it when the formula changes. A call returns a finite number, or None where the metric is not defined
     for the pair (a silent original, too little speech, ...); it is never NaN and never a made-up zero.
+    `packages` are the imports that it needs and `extra` the extra of this package that brings them. `default`
+    says whether a sweep that was told of no metrics measures it: what costs seconds a clip does not.
     """
 
     name: str
@@ -32,6 +35,19 @@ class Metric:
     unit: str = ""
     kinds: frozenset[str] | None = None
     version: int = 1
+    packages: tuple[str, ...] = ()
+    extra: str = "eval"
+    default: bool = True
+
+    @property
+    def install(self) -> str:
+        """The command that installs what the metric needs."""
+        return f"pip install 'ravecodec[{self.extra}]'"
+
+    @property
+    def missing(self) -> list[str]:
+        """The packages that the metric needs and that are not installed."""
+        return [name for name in self.packages if importlib.util.find_spec(name) is None]
 
     @property
     def versioned(self) -> str:
