@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,8 +21,8 @@ class Measurement:
     """What came of one clip at one operating point.
 
     `bytes` is the length of the coded file, None for anchors, which have no rate. `metrics` maps names to
-    values, None where a metric is not defined for the pair; `notes` says why a metric failed. With `error`
-    set the codec failed on the clip and there is nothing else.
+    values, None where a metric is not defined for the pair; `notes` says why a metric failed, and
+    `metric_seconds` what each cost. With `error` set the codec failed on the clip and there is nothing else.
     """
 
     seconds: float = 0.0
@@ -34,10 +34,14 @@ class Measurement:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
+    metric_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The measurement as plain JSON values."""
-        return asdict(self)
+        """The measurement as plain JSON values; without `metric_seconds` where it is empty."""
+        values = asdict(self)
+        if not self.metric_seconds:
+            del values["metric_seconds"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Measurement:
@@ -52,6 +56,12 @@ def measure(clip: Clip, codec: Codec, metrics: Sequence[Metric]) -> Measurement:
     are recorded, not raised: a sweep goes on. Only Unavailable passes through, since it would fail
     everywhere.
     """
+    *_, last = stages(clip, codec, metrics)
+    return last
+
+
+def stages(clip: Clip, codec: Codec, metrics: Sequence[Metric]) -> Iterator[Measurement]:
+    """What `measure` does, a step at a time: what is known after coding, and again after each metric."""
     try:
         wav = _read(clip)
         codec.prepare()
@@ -60,40 +70,46 @@ def measure(clip: Clip, codec: Codec, metrics: Sequence[Metric]) -> Measurement:
         encoded = time.perf_counter()
         decoded, rate = codec.decode(data)
         done = time.perf_counter()
-        decoded = resample(columns(decoded), rate, RATE)
+        decoded = codec.fit(resample(columns(decoded), rate, RATE), len(wav))
         _demand_equal_shape(wav, decoded)
         facts = dict(codec.facts(data)) if codec.rated else {}
     except Unavailable:
         raise
     except Exception as error:  # whatever a foreign codec throws
-        return Measurement(error=f"{type(error).__name__}: {error}")
-    values, notes = _apply(metrics, wav, decoded)
-    return Measurement(
+        yield Measurement(error=f"{type(error).__name__}: {error}")
+        return
+    known = Measurement(
         seconds=len(wav) / RATE,
         channels=wav.shape[1],
         bytes=len(data) if codec.rated else None,
         encode_seconds=encoded - started,
         decode_seconds=done - encoded,
         facts=facts,
-        metrics=values,
-        notes=notes,
     )
-
-
-def _apply(
-    metrics: Sequence[Metric], wav: Audio, decoded: Audio
-) -> tuple[dict[str, float | None], dict[str, str]]:
-    values: dict[str, float | None] = {}
-    notes: dict[str, str] = {}
+    yield known
     for metric in metrics:
-        try:
-            values[metric.name] = metric(wav, decoded, RATE)
-        except Unavailable:
-            raise
-        except Exception as error:
-            values[metric.name] = None
-            notes[metric.name] = f"{type(error).__name__}: {error}"
-    return values, notes
+        known = _with(known, metric, wav, decoded)
+        yield known
+
+
+def unfinished(known: Measurement, metrics: Sequence[Metric], reason: str) -> Measurement:
+    """A measurement whose work was cut short: the metrics that it lacks are missing, for `reason`."""
+    missing = [metric.name for metric in metrics if metric.name not in known.metrics]
+    values = {**known.metrics, **dict.fromkeys(missing)}
+    return replace(known, metrics=values, notes={**known.notes, **dict.fromkeys(missing, reason)})
+
+
+def _with(known: Measurement, metric: Metric, wav: Audio, decoded: Audio) -> Measurement:
+    """What is known, and one metric more."""
+    started = time.perf_counter()
+    try:
+        value = metric(wav, decoded, RATE)
+    except Unavailable:
+        raise
+    except Exception as error:
+        return unfinished(known, [metric], f"{type(error).__name__}: {error}")
+    seconds = {**known.metric_seconds, metric.name: time.perf_counter() - started}
+    return replace(known, metrics={**known.metrics, metric.name: value}, metric_seconds=seconds)
 
 
 def _demand_equal_shape(wav: Audio, decoded: Audio) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eval import codecs
+from eval.errors import EvalError
 
 FIDELITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 STEPS = (-8, 0, 8)
@@ -30,6 +31,28 @@ class Point:
     def create(self) -> codecs.Codec:
         """The codec at these settings."""
         return codecs.create(self.codec, self.settings)
+
+
+def parse(text: str) -> Point:
+    """A point written as NAME or NAME:KEY=VALUE,...: "vorbis:bitrate=48", "codec2:mode=700C".
+
+    A value is a number or true or false where it reads as one (JSON), else a string; EvalError without a "=".
+    """
+    name, _, rest = text.partition(":")
+    settings: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise EvalError(f"{text}: {part!r} is not KEY=VALUE")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = value
+    try:
+        codecs.create(name, settings)
+    except (TypeError, ValueError) as error:
+        raise EvalError(f"{text}: {error}") from error
+    return Point(name, settings)
 
 
 def usual(

@@ -9,21 +9,26 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from eval import cache, codecs, corpus, provenance, summary, table
+from eval import cache, cluster, codecs, corpus, cost, provenance, summary, table
 from eval.corpus import Clip
 from eval.errors import EvalError
+from eval.guard import Guard
 from eval.measure import Measurement, measure
-from eval.metrics import METRICS, Metric, select
-from eval.points import FIDELITIES, STEPS, Point, usual
+from eval.metrics import ALL, DEFAULT, METRICS, Metric, left_out, select
+from eval.points import FIDELITIES, STEPS, Point, parse, usual
 from eval.results import Results
 
 points = usual  # sweep.run(data, out, sweep.points(opus=[6, 12])) needs one import
+
+LIMIT = 300.0
+"""Seconds for a clip at a point that the command lines give: far beyond what an honest codec needs."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ def run(
     *,
     seed: int = 0,
     backend: str = "loky",
+    scheduler: str | None = None,
+    limit: float | None = None,
     plots: bool = True,
     progress: bool | None = None,
 ) -> Results:
@@ -52,10 +59,14 @@ def run(
 
     data      a folder of sound or a manifest (see eval.corpus)
     points    operating points (None: sweep.points())
-    metrics   names in eval.metrics (None: all)
+    metrics   names in eval.metrics, "default" (None: the quick ones that are installed) or "all"
     jobs      processes, by joblib; 1 works in this process, which is what a decoder on a GPU wants
     seed      of the bootstrap
-    backend   joblib's
+    backend   joblib's: "loky", or "dask" for a cluster (see eval.cluster)
+    scheduler the address of a running dask scheduler (None: a cluster of `jobs` workers on this machine)
+    limit     seconds for a clip at a point, after which it is stopped and recorded as failed; codecs then run
+              in processes of their own (see eval.guard). None: no limit, and a codec that hangs or takes its
+              process down ends the sweep
     plots     whether to draw
     progress  a bar on standard error (None: only on a terminal)
 
@@ -63,14 +74,15 @@ def run(
     from which a repeated or interrupted sweep takes what it has already measured: a result is known by the
     content of the clip, the codec, its settings, its version or model, and the metric's version.
 
-    Raises CorpusError for a corpus without clips and Unavailable for a missing program, package or codec,
-    both before any work. Clips that fail are recorded (`Results.failures`) and do not stop the sweep.
+    Raises CorpusError for a corpus without clips, Unavailable for a missing program, package or codec and
+    EvalError for a codec whose sound means nothing, all before any work. Clips that fail are recorded
+    (`Results.failures`) and do not stop the sweep.
     """
     clips = corpus.load(data)
     chosen = select(metrics)
     wanted = list({point.key: point for point in (usual() if points is None else points)}.values())
-    identities = {point.key: dict(point.create().identity()) for point in wanted}
-    sounds = {clip.name: cache.file_digest(clip.path) for clip in clips}
+    identities = {point.key: _identity(point) for point in wanted}
+    sounds = {clip.name: _digest(clip) for clip in clips}
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     store = cache.Cache(out / "cache.jsonl")
@@ -81,7 +93,8 @@ def run(
         apply = tuple(metric for metric in chosen if metric.applies(clip.kind))
         key = cache.key(sounds[clip.name], point.codec, point.settings, identities[point.key])
         cases.append(_Case(clip, point, apply, key))
-    failed = _work(cases, store, jobs, backend, progress)
+    work = partial(_measurements, jobs=jobs, backend=backend, scheduler=scheduler, limit=limit)
+    failed = _work(cases, store, work, progress)
     cases.sort(key=lambda case: wanted.index(case.point))
     rows = [_row(case, failed.get(case.key) or store.get(case.key)) for case in cases]
     lines = summary.summarise(rows, [metric.name for metric in chosen], seed)
@@ -90,6 +103,8 @@ def run(
         {"codec": point.codec, "settings": dict(point.settings), "identity": identities[point.key]}
         for point in wanted
     ]
+    about["cost"] = cost.per_metric(_costs(cases, store))
+    about["left_out"] = left_out(metrics)
     results = Results(about, rows, lines)
     results.write(out)
     (out / "table.md").write_text(table.markdown(results, intervals=True), encoding="utf-8")
@@ -100,8 +115,27 @@ def run(
     return results
 
 
+def _identity(point: Point) -> dict[str, str]:
+    """What decides a codec's result, once it is known that it has one."""
+    codec = point.create()
+    if not codec.faithful:
+        raise EvalError(f"{codec.label}: its weights are random; that is for measuring speed, never for a sweep")
+    return dict(codec.identity())
+
+
+def _digest(clip: Clip) -> str:
+    """A clip that cannot be opened fails later, alone."""
+    try:
+        return cache.file_digest(clip.path)
+    except OSError:
+        return "unreadable"
+
+
 def _work(
-    cases: Sequence[_Case], store: cache.Cache, jobs: int, backend: str, progress: bool | None
+    cases: Sequence[_Case],
+    store: cache.Cache,
+    work: Callable[[Sequence[_Case]], Iterator[Measurement]],
+    progress: bool | None,
 ) -> dict[str, Measurement]:
     """Measures what the store lacks and keeps it there; returns what failed, by key."""
     from tqdm import tqdm
@@ -115,36 +149,76 @@ def _work(
     failed = {}
     hidden = None if progress is None else not progress  # for tqdm, None means: unless on a terminal
     with tqdm(total=len(todo), disable=hidden, unit="clip", desc="sweep") as bar:
-        for case, new in zip(todo, _measurements(todo, jobs, backend), strict=True):
+        for case, new in zip(todo, work(todo), strict=True):
             if new.error is not None:
                 failed[case.key] = new
             else:
-                old = store.get(case.key) or Measurement()
-                values = {metric.versioned: new.metrics[metric.name] for metric in case.metrics}
-                merged = {**old.metrics, **values}, {**old.notes, **new.notes}
-                store.put(case.key, replace(new, metrics=merged[0], notes=merged[1]))
+                store.put(case.key, _merged(case, store.get(case.key) or Measurement(), new))
             bar.update()
     return failed
 
 
-def _measurements(cases: Sequence[_Case], jobs: int, backend: str) -> Iterator[Measurement]:
+def _merged(case: _Case, old: Measurement, new: Measurement) -> Measurement:
+    """What is kept: a metric that failed leaves its note and no value, so the next sweep tries it again."""
+    done = [metric for metric in case.metrics if metric.name not in new.notes]
+    values = {metric.versioned: new.metrics[metric.name] for metric in done}
+    seconds = {m.versioned: new.metric_seconds[m.name] for m in done if m.name in new.metric_seconds}
+    return replace(
+        new,
+        metrics={**old.metrics, **values},
+        notes={**{name: note for name, note in old.notes.items() if name not in new.metrics}, **new.notes},
+        metric_seconds={**old.metric_seconds, **seconds},
+    )
+
+
+def _measurements(
+    cases: Sequence[_Case], jobs: int, backend: str, scheduler: str | None, limit: float | None
+) -> Iterator[Measurement]:
     """The measurements of the cases, in their order."""
-    # What makes the codec travels with the case, so that codecs which a user registered exist in workers too.
-    arguments = [(case, codecs.factory(case.point.codec)) for case in cases]
-    if jobs == 1:
-        yield from itertools.starmap(_measure, arguments)
+    if not cases:
         return
-    import joblib
+    # What makes the codec travels with the case, so that codecs which a user registered exist in workers too.
+    arguments = [(case, codecs.factory(case.point.codec), limit) for case in cases]
+    try:
+        if jobs == 1 and backend == "loky":
+            yield from itertools.starmap(_measure, arguments)
+            return
+        import joblib
 
-    # One thread in each process: with as many processes as processors, more only fight each other.
-    threads: dict[str, Any] = {"inner_max_num_threads": 1} if backend == "loky" else {}
-    with joblib.parallel_config(backend=backend, **threads):
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)
-        yield from parallel(joblib.delayed(_measure)(*each) for each in arguments)
+        with cluster.workers(backend, jobs, scheduler) as processes:
+            parallel = joblib.Parallel(n_jobs=processes, return_as="generator", batch_size=1)
+            yield from parallel(joblib.delayed(_measure)(*each) for each in arguments)
+    finally:
+        for guard in _idle(limit):
+            guard.close()
+        _idle.cache_clear()
 
 
-def _measure(case: _Case, factory: codecs.Factory) -> Measurement:
-    return measure(case.clip, factory(**case.point.settings), case.metrics)
+def _measure(case: _Case, factory: codecs.Factory, limit: float | None) -> Measurement:
+    make = partial(factory, **case.point.settings)
+    if limit is None:
+        return measure(case.clip, make(), case.metrics)
+    idle = _idle(limit)
+    guard = idle.pop() if idle else Guard(limit)
+    try:
+        return guard.measure(case.clip, make, case.metrics)
+    finally:
+        idle.append(guard)
+
+
+@lru_cache(maxsize=1)
+def _idle(limit: float | None) -> list[Guard]:
+    """The guards of this process that have nothing to do: their helpers keep the models that they loaded."""
+    return []
+
+
+def _costs(cases: Iterable[_Case], store: cache.Cache) -> Iterator[Measurement]:
+    """What is known of the cases, with the costs of this sweep's metrics by plain name."""
+    for case in cases:
+        known = store.get(case.key)
+        if known is not None:
+            named = ((metric.name, known.metric_seconds.get(metric.versioned)) for metric in case.metrics)
+            yield replace(known, metric_seconds={name: spent for name, spent in named if spent is not None})
 
 
 def _row(case: _Case, known: Measurement | None) -> summary.Row:
@@ -154,7 +228,7 @@ def _row(case: _Case, known: Measurement | None) -> summary.Row:
     if measurement.error is None:
         values = {metric.name: measurement.metrics.get(metric.versioned) for metric in case.metrics}
         notes = {name: note for name, note in measurement.notes.items() if values.get(name, 0) is None}
-        measurement = replace(measurement, metrics=values, notes=notes)
+        measurement = replace(measurement, metrics=values, notes=notes, metric_seconds={})
     label = point.create().label
     return summary.Row(point.codec, label, point.settings, case.clip.name, case.clip.kind, measurement)
 
@@ -189,18 +263,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fidelity", type=float, nargs="*", default=FIDELITIES, help="fidelities f")
     parser.add_argument("--step", type=int, nargs="*", default=STEPS, help="step indices q (1/8 octave)")
     parser.add_argument("--opus", type=float, nargs="*", default=(), metavar="KBPS", help="Opus bitrates")
+    parser.add_argument("--codec", nargs="+", default=[], metavar="NAME:KEY=VALUE,...", help="other codecs")
+    parser.add_argument(
+        "--shell", nargs=3, action="append", default=[], metavar=("NAME", "ENC", "DEC"), help="see eval.codecs.shell"
+    )
     parser.add_argument("--no-anchors", action="store_true", help="leave the anchors out")
-    parser.add_argument("--metrics", nargs="+", choices=list(METRICS), help="default: all")
+    parser.add_argument("--metrics", nargs="+", choices=[DEFAULT, ALL, *METRICS], help="default: default")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--backend", choices=cluster.BACKENDS, default="loky", help="what starts the processes")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="a running dask scheduler")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for a clip at a point, 0: no limit")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     given = parser.parse_args(arguments)
     points = usual(given.model, given.fidelity, given.step, given.opus, not given.no_anchors)
     try:
-        results = run(given.data, given.out, points, given.metrics, given.jobs, seed=given.seed)
+        points += [parse(text) for text in given.codec]
+        points += [Point("shell", {"title": name, "encode": enc, "decode": dec}) for name, enc, dec in given.shell]
+        results = run(
+            given.data,
+            given.out,
+            points,
+            given.metrics,
+            given.jobs,
+            seed=given.seed,
+            backend=given.backend,
+            scheduler=given.cluster,
+            limit=given.limit or None,
+        )
     except EvalError as error:
         print(f"eval.sweep: {error}", file=sys.stderr)
         return 1
     print(table.text(results), end="")
+    print("\n" + cost.text(results), end="")
     for row in results.failures:
         print(f"failed: {row.label}, {row.clip}: {row.measurement.error}", file=sys.stderr)
     return 1 if results.failures else 0

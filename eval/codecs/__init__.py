@@ -1,6 +1,20 @@
 """The registry of codecs: name → class, made with settings.
 
-To add one: a class with `encode` and `decode` (see `Codec`), then `register`.
+To add one in Python, a class with `encode` and `decode` (see `Codec`), then `register`:
+
+    class EightBit(codecs.Codec):
+        name = "8-bit"
+
+        def encode(self, wav, rate):
+            return np.round(np.clip(wav[:, 0], -1, 1) * 127).astype(np.int8).tobytes()
+
+        def decode(self, data):
+            return np.frombuffer(data, np.int8)[:, None] / 127, 48_000
+
+    codecs.register("8-bit", EightBit)
+    sweep.run("clips/", "out/", [Point("8-bit")])
+
+Without Python, two command lines: see eval.codecs.shell.
 """
 
 from __future__ import annotations
@@ -10,16 +24,24 @@ from typing import Any
 
 from eval.codecs.anchors import Identity, LowPass, NoiseVocoder, Silence, anchors
 from eval.codecs.codec import Codec
+from eval.codecs.codec2 import Codec2
+from eval.codecs.ffmpeg import Aac, Mp3, Vorbis
+from eval.codecs.lc3 import Lc3
 from eval.codecs.opus import Opus
 from eval.codecs.rave import RaveCodec
+from eval.codecs.shell import ShellCodec
 from eval.errors import Unavailable
 
-__all__ = ["Codec", "Factory", "anchors", "create", "factory", "names", "register"]
+__all__ = ["Codec", "Factory", "ShellCodec", "anchors", "create", "factory", "names", "register"]
 
 Factory = Callable[..., Codec]
 
 _REGISTRY: dict[str, Factory] = {
-    codec.name: codec for codec in (RaveCodec, Opus, Identity, LowPass, NoiseVocoder, Silence)
+    codec.name: codec
+    for codec in (
+        *(RaveCodec, Opus, Vorbis, Mp3, Aac, Lc3, Codec2, ShellCodec),
+        *(Identity, LowPass, NoiseVocoder, Silence),
+    )
 }
 
 

@@ -10,7 +10,6 @@ delay noise vocoder       only the spectral envelope is left: noise shaped in 40
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 
 from eval.audio import Audio
 from eval.codecs.codec import Codec
+from eval.codecs.process import from_wav, to_wav
 
 
 class Anchor(Codec):
@@ -35,16 +35,10 @@ class Anchor(Codec):
         return {"anchor": str(self.version)}
 
     def encode(self, wav: Audio, rate: int) -> bytes:
-        import soundfile
-
-        file = io.BytesIO()
-        soundfile.write(file, wav, rate, format="WAV", subtype="FLOAT")
-        return file.getvalue()
+        return to_wav(wav, rate)
 
     def decode(self, data: bytes) -> tuple[Audio, int]:
-        import soundfile
-
-        wav, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+        wav, rate = from_wav(data)
         return self.damage(wav, rate), rate
 
 

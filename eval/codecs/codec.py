@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from eval.audio import Audio
+from eval.errors import CodecError
 
 
 class Codec(ABC):
@@ -20,6 +23,8 @@ class Codec(ABC):
     name: ClassVar[str]
     rated: ClassVar[bool] = True
     """Whether the bytes mean a rate. Anchors only carry sound from encode to decode: they have none."""
+    faithful: bool = True
+    """Whether what comes out means anything. Not with random weights: they are for timing, and no sweep takes them."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings: Mapping[str, Any] = settings
@@ -47,6 +52,23 @@ class Codec(ABC):
     def decode(self, data: bytes) -> tuple[Audio, int]:
         """What `encode` wrote, as sound [n, ch] (exactly as many samples as went in) and its rate in Hz."""
 
+    def fit(self, decoded: Audio, samples: int) -> Audio:
+        """The decoded sound at 48 kHz as it goes to the metrics, for an original of so many samples: unchanged.
+
+        A codec whose file does not state its length cuts here what it appended (see `end_at`). Nothing is shifted.
+        """
+        return decoded
+
     def facts(self, data: bytes) -> Mapping[str, float]:
         """Figures that the file states about itself; known are payload_bits, model_bits and components."""
         return {}
+
+
+def end_at(decoded: Audio, samples: int, most: int) -> Audio:
+    """The sound [n, ch] cut, or filled with zeros, at its end to `samples`; CodecError over `most` samples off.
+
+    For files that do not state their length. The start stays where it is: delays are known, not searched for.
+    """
+    if abs(len(decoded) - samples) > most:
+        raise CodecError(f"{len(decoded)} samples came out where {samples} went in")
+    return np.pad(decoded[:samples], ((0, max(0, samples - len(decoded))), (0, 0)))

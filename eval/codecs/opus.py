@@ -12,14 +12,11 @@ would store. `--serial` fixes what would be random, so that encoding twice gives
 
 from __future__ import annotations
 
-import io
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from eval.audio import RATE, Audio
 from eval.codecs.codec import Codec
-from eval.codecs.process import program, run
+from eval.codecs.process import from_wav, program, run, through_files, to_wav
 
 PACKAGE = "opus-tools"
 
@@ -42,19 +39,11 @@ class Opus(Codec):
         return {"opus": run([program("opusenc", PACKAGE), "--version"]).decode().splitlines()[0]}
 
     def encode(self, wav: Audio, rate: int) -> bytes:
-        import soundfile
-
-        file = io.BytesIO()
-        soundfile.write(file, wav, rate, format="WAV", subtype="FLOAT")
         options = ["--quiet", "--bitrate", f"{self.bitrate:g}", "--padding", "0", "--serial", "1"]
-        return run([program("opusenc", PACKAGE), *options, "-", "-"], file.getvalue())
+        return run([program("opusenc", PACKAGE), *options, "-", "-"], to_wav(wav, rate))
 
     def decode(self, data: bytes) -> tuple[Audio, int]:
-        import soundfile
-
-        with tempfile.TemporaryDirectory(prefix="eval-opus-") as folder:
-            coded, decoded = Path(folder) / "coded.opus", Path(folder) / "decoded.wav"
-            coded.write_bytes(data)
-            options = ["--quiet", "--float", "--rate", str(RATE)]
-            run([program("opusdec", PACKAGE), *options, str(coded), str(decoded)])
-            return soundfile.read(decoded, dtype="float32", always_2d=True)
+        words = [program("opusdec", PACKAGE), "--quiet", "--float", "--rate", str(RATE)]
+        return from_wav(
+            through_files(data, (".opus", ".wav"), lambda source, target: [*words, str(source), str(target)])
+        )
