@@ -107,6 +107,14 @@ class Reader:
         self._end = None if trailer is None else (trailer, place)
         return self._end
 
+    def index_fits(self) -> bool:
+        """Whether the seek index covers exactly what lies between the header and the end record.
+
+        False for a file that cannot seek, whose index nobody can use.
+        """
+        found = self._find_end()
+        return found is not None and found[0].span(0)[1] == found[1] - self.header_bytes
+
     def parse_end(self, record: Record) -> Trailer | None:
         """What an end record says; None if the packet is none, or contradicts itself."""
         if record.head.kind != Kind.END:
@@ -123,11 +131,11 @@ class Reader:
         self._begun = True
         if self._seekable:
             offset, end = self.header_bytes, None
-            index = self._find_end() if start or stop is not None else None
             trailer = None
             # Where bytes were lost or added the index leads astray; the whole is searched then.
-            if index is not None and index[0].span(0)[1] == index[1] - offset:
-                trailer = index[0]
+            if (start or stop is not None) and self.index_fits():
+                trailer = self.trailer()
+                assert trailer is not None
                 first, last = trailer.span(start, stop)
                 offset, end = offset + first, None if stop is None else offset + last
             self._file.seek(self._base + offset)

@@ -45,6 +45,8 @@ def repair(source: BinaryIO, out: BinaryIO, tables: Tables | None = None) -> Rep
     if ending is None:
         for frames in _missing_tail(reader.header, report):
             report.note_lost(writer.packets, frames)
+            report.packets += 1
+            report.frames += frames
             writer.lose(frames)
     digest = _digest(ending, report, integers if tables is not None else None)
     writer.end(ending.samples if ending is not None and reader.header.samples is None else None, digest)

@@ -70,6 +70,16 @@ def growing(destination: PathLike, *, force: bool = True) -> Iterator[BinaryIO]:
         yield file
 
 
+def must_differ(source: PathLike, destination: PathLike) -> None:
+    """OutputError if a file is to be written over itself."""
+    try:
+        same = Path(source).samefile(destination)
+    except OSError:
+        same = False
+    if same:
+        raise OutputError("is the file to be read", file=destination, advice="give another name")
+
+
 def part_name(target: Path, token: str) -> Path:
     """The hidden name of a file in the making; the token "*" gives the pattern of all of them."""
     return target.with_name(f".{target.name[:40]}.{token}.part")

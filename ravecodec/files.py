@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 from ravecodec.audio import AudioSource, Samples, check_rate
-from ravecodec.destination import growing, replacing
-from ravecodec.errors import OutputError, PathLike, UsageError
+from ravecodec.destination import growing, must_differ, replacing
+from ravecodec.errors import PathLike, UsageError
 from ravecodec.output import SoundWriter, sound_format
 from ravecodec.pipes import PipeWriter, RawFormat, Sound, open_stream
 from ravecodec.position import Position, as_position
@@ -120,7 +120,7 @@ def encode_file(
         AudioError: the source cannot be read or coded.
         OutputError: the destination cannot be written.
     """
-    _must_differ(source, destination)
+    must_differ(source, destination)
     more = {key: value for key, value in more.items() if value is not None} | ({"live": True} if live else {})
     if live or destination == STANDARD:
         more["flush"] = True
@@ -175,7 +175,7 @@ def decode_file(
         bitstream.RvcError: it is no .rvc file, is damaged beyond concealment, or its model is missing.
         OutputError: the destination cannot be written.
     """
-    _must_differ(source, destination)
+    must_differ(source, destination)
     if destination != STANDARD:
         sound_format(destination, subtype)  # a wrong ending is found before the model is loaded
     if isinstance(rate, int):
@@ -305,14 +305,3 @@ class _Written:
     def write(self, data: bytes) -> int:
         self.bytes += len(data)
         return self._file.write(data)
-
-
-def _must_differ(source: PathLike, destination: PathLike) -> None:
-    try:
-        same = Path(source).samefile(destination)
-    except OSError:
-        same = False
-    if same:
-        raise OutputError("is the file to be read", file=destination, advice="give another name")
-
-

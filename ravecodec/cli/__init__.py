@@ -12,10 +12,25 @@ import sys
 from collections.abc import Sequence
 
 from ravecodec import __version__
-from ravecodec.cli import bench, calibrate, compare, decode, encode, info, models, prepare, sweep, train
+from ravecodec.cli import (
+    bench,
+    calibrate,
+    compare,
+    decode,
+    encode,
+    info,
+    models,
+    prepare,
+    repair,
+    sweep,
+    tag,
+    thin,
+    train,
+    verify,
+)
 from ravecodec.cli.common import report
 
-COMMANDS = (encode, decode, info, models, prepare, train, calibrate, sweep, compare, bench)
+COMMANDS = (encode, decode, info, verify, repair, thin, tag, models, prepare, train, calibrate, sweep, compare, bench)
 
 
 def build_parser() -> argparse.ArgumentParser:
