@@ -95,10 +95,12 @@ def markdown(results: Results, found: Mapping[str, Any]) -> str:
     rates = found["equivalent_opus_kbps"]
     kinds = dict.fromkeys(kind for by_metric in rates.values() for by_kind in by_metric.values() for kind in by_kind)
     for kind in kinds:
-        metrics = [name for name in results.metrics if any(kind in by.get(name, {}) for by in rates.values())]
-        rows = [["point", *metrics]]
+        used = {name: curves.kind_for(results, name, kind) for name in results.metrics}
+        metrics = [name for name in results.metrics if any(used[name] in by.get(name, {}) for by in rates.values())]
+        heads = [name if used[name] == kind else f"{name}, {used[name]}" for name in metrics]
+        rows = [["point", *heads]]
         for label, by_metric in rates.items():
-            cells = [by_metric.get(name, {}).get(kind, table.MISSING) for name in metrics]
+            cells = [by_metric.get(name, {}).get(used[name], table.MISSING) for name in metrics]
             if any(cell != table.MISSING for cell in cells):
                 rows.append([label, *cells])
         blocks.append(f"**Equivalent Opus bitrate, kbit/s: {kind}**\n\n{_rows(rows)}")

@@ -114,6 +114,15 @@ def kinds(results: Results, metric: str) -> list[str]:
     return [*chosen, OVERALL] if len(chosen) > 1 else chosen
 
 
+def kind_for(results: Results, metric: str, kind: str) -> str:
+    """The kind whose figures a table of a kind shows: in one of all clips, those that the metric applies to.
+
+    A table of all clips that left out what is for speech only would leave out what must not be missing.
+    """
+    applicable = kinds(results, metric)
+    return applicable[0] if kind == OVERALL and len(applicable) == 1 else kind
+
+
 def cloud(results: Results, system: System, metric: str, kind: str = OVERALL, bits: Bits = "file") -> Cloud:
     """The operating points of a system by one metric on the clips of a kind that the metric applies to.
 

@@ -13,7 +13,10 @@ from eval.errors import EvalError
 
 @dataclass(frozen=True)
 class Equivalent:
-    """A rate in kbit/s, or that the point lies below or above all that was measured (`kbps` is then the end)."""
+    """A rate in kbit/s, or that the point is worse or better than all that was measured.
+
+    `kbps` is then the lowest or the highest rate measured.
+    """
 
     kbps: float
     side: Literal["below", "within", "above"] = "within"
@@ -38,13 +41,14 @@ def equivalents(reference: Cloud, test: Cloud) -> dict[str, Equivalent]:
     chosen = front(rates, quality)
     if len(chosen) < 2:
         return {}
+    highest = float(rates.max())
     rates, quality = rates[chosen], quality[chosen]
     found = {}
     for label, value in zip(test.labels, test.on(common).means()[1], strict=True):
         if value < quality[0]:
             found[label] = Equivalent(float(rates[0]), "below")
         elif value > quality[-1]:
-            found[label] = Equivalent(float(rates[-1]), "above")
+            found[label] = Equivalent(highest, "above")
         else:
             found[label] = Equivalent(float(np.exp(np.interp(value, quality, np.log(rates)))))
     return found

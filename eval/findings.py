@@ -31,10 +31,9 @@ LACKS = {
 def anchors(results: Results, kind: str) -> list[str]:
     """For each anchor that a metric ranks above points of a codec, a sentence that says so."""
     lines = [line for line in results.lines if line.kind == kind]
+    known = [line for line in lines if line.file_kbps is None and line.codec in LACKS]
     sentences = []
-    for anchor in lines:
-        if anchor.file_kbps is not None or anchor.codec not in LACKS:
-            continue
+    for anchor in sorted(known, key=lambda line: list(LACKS).index(line.codec)):
         parts = []
         for system in systems(results).values():
             labels = {rows[0].label for rows in system.points}

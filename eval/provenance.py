@@ -11,7 +11,7 @@ from typing import Any
 
 PACKAGES = (
     "ravecodec", "numpy", "scipy", "torch", "constriction", "soundfile", "soxr",
-    "pesq", "pystoi", "pyloudnorm", "joblib", "matplotlib",
+    "pesq", "pystoi", "pyloudnorm", "bjontegaard", "joblib", "matplotlib",
 )  # fmt: skip
 
 

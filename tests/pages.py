@@ -1,4 +1,4 @@
-"""A sweep of seconds and its page: a codec that rounds, Opus being played by a coarser one, tones as clips."""
+"""A sweep of seconds for pages to be made of: a codec that rounds, two anchors, tones as clips."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def clips(folder: Path) -> Path:
 
 
 def swept(folder: Path, **options: Any) -> tuple[Results, Path]:
-    """A record of the rounding codec at three depths with anchors, and the clips it was made of."""
+    """A record of the rounding codec at three depths with two anchors, and the clips it was made of."""
     codecs.register(Rounded.name, Rounded)
     data = clips(folder / "clips")
-    points = [*(Point("rounded", {"bits": bits}) for bits in (4, 6, 9)), *(Point(*each) for each in codecs.anchors())]
+    points = [*(Point("rounded", {"bits": bits}) for bits in (4, 6, 9)), Point("noise-vocoder"), Point("silence")]
     chosen = ["spectral_distance", "fine_structure", "estoi"]
     return sweep.run(data, folder / "out", points, chosen, plots=False, progress=False, **options), data

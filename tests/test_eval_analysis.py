@@ -134,6 +134,9 @@ def test_a_codec_s_own_points_are_equivalent_to_themselves() -> None:
     ours = equivalent.equivalents(opus, cloud(record(points((1, 9, 60)))))
     assert [str(each) for each in ours.values()] == ["below 6.0", "9.0", "above 32.0"]
     assert equivalent.equivalents(cloud(record(points((6,), "opus"))), opus) == {}
+    # Where the metric stops rising, "above" means above all that was measured, not above the last rise.
+    flat = cloud(record(points((6, 12, 24), "opus", value=lambda rate: quality(min(rate, 12)))))
+    assert str(equivalent.equivalents(flat, cloud(record(points((20,)))))["ravecodec f=0.5"]) == "above 24.0"
 
 
 def test_anchors_above_codecs_are_said_in_words() -> None:
@@ -159,7 +162,8 @@ def test_the_analysis_of_a_record_is_written(tmp_path: Path) -> None:
     assert content == json.loads(json.dumps(written))
     assert content["hull"]["ravecodec"]["fine_structure"]["overall"][0] == "ravecodec f=0.5"
     table = (tmp_path / "analysis.md").read_text()
-    assert "below 6.0" in table and "fine_structure" in table and "estoi" in table
+    overall = table.partition("kbit/s: overall**")[2]
+    assert "below 6.0" in overall and "fine_structure" in overall and "estoi, speech" in overall
 
 
 @pytest.fixture

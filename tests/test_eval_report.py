@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from pages import CLIPS, SECONDS, swept
+from pages import CLIPS, SECONDS, Rounded, clips, swept
 from PIL import Image
 from records import anchor, points, record
 
-from eval import analysis, report, webmushra
+from eval import analysis, codecs, report, webmushra
 from eval.audio import RATE
 from eval.errors import CorpusError, EvalError
 from eval.metrics import loudness
+from eval.points import Point
 from eval.report import choice, image, listen
 from eval.results import Results
+from ravecodec.cli import main
 
 VOID = {"meta", "link", "input", "img", "br", "hr"}
 
@@ -218,3 +220,19 @@ def test_a_listening_test_for_webmushra(written: tuple[Results, Path, str], tmp_
         named |= set(files)
     assert len(named) == len(list((tmp_path / "resources").iterdir())) == len(CLIPS) * 6
     assert config["pages"][0]["type"] == "generic" and config["pages"][-1]["type"] == "finish"
+
+
+def test_the_command_writes_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codecs.register(Rounded.name, Rounded)
+    chosen = [Point("rounded", {"bits": bits}) for bits in (4, 9)]
+    monkeypatch.setattr("eval.sweep.points", lambda *arguments, **options: chosen)
+    out, formal = tmp_path / "out", tmp_path / "formal"
+    given = ["--data", str(clips(tmp_path / "clips")), "--out", str(out), "--metrics", "fine_structure"]
+    assert main(["sweep", *given, "--report", "--listen", "1", "--webmushra", str(formal)]) == 0
+    printed = capsys.readouterr().err
+    assert str(out / "report.html") in printed and str(formal / "ravecodec.yaml") in printed
+    assert len(Page((out / "report.html").read_text(encoding="utf-8")).named("audio")) == 2 * 3
+    assert json.loads((out / "analysis.json").read_text())["hull"]["Rounded"]["fine_structure"]["speech"]
+    assert not list(out.glob("*.part"))

@@ -39,6 +39,7 @@ def write(
     table = folder / "results.csv"
     csv = table.read_bytes() if table.is_file() else b""
     text = page(results, found or analysis.analyse(results), sounds, csv)
-    path = folder / "report.html"
-    path.write_text(text, encoding="utf-8")
+    path, part = folder / "report.html", folder / "report.html.part"
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
     return path

@@ -18,7 +18,7 @@ if (DATA.clips.length) {
   const panel = element("abx-panel"), options = names => names.map((name, k) => new Option(name, String(k)));
   const buttons = [...panel.querySelectorAll("[data-play]")], answers = [...panel.querySelectorAll("[data-answer]")];
   const stopped = () => buttons.forEach(each => each.dataset.play !== "stop" && each.setAttribute("aria-pressed", "false"));
-  const number = p => (p < 0.001 ? "< 0.001" : p.toFixed(3));
+  const number = p => (p < 0.001 ? "< 0.001" : p.toFixed(3)), equal = p => (p < 0.001 ? number(p) : `= ${number(p)}`);
 
   const versionOf = which => Number((which === "x" ? (abx.x === "a" ? a : b) : which === "a" ? a : b).value);
   const state = () => {
@@ -38,7 +38,7 @@ if (DATA.clips.length) {
     if (!ready()) return;
     if (!trials) { result.textContent = "No trial yet."; return; }
     const done = trials >= Number(planned.value) ? " The test is complete." : "";
-    result.textContent = `${before}${right} of ${trials} right (${planned.value} planned), p = ${number(guessing(right, trials))}.${done}`;
+    result.textContent = `${before}${right} of ${trials} right (${planned.value} planned), p ${equal(guessing(right, trials))}.${done}`;
   }
 
   function listen(which) {

@@ -103,13 +103,12 @@ function drawAll() {
   const main = document.getElementById("chart");
   const narrow = main.clientWidth < 420;
   document.getElementById("chart-caption").textContent = caption(metric, kind);
-  drawChart(main, rateSpec(metric, kind, narrow ? 420 : 660, narrow ? 330 : 430));
+  const others = BESIDE.filter(name => name !== metric && kindFor(name, kind) !== null);
+  // As tall as what stands beside it.
+  drawChart(main, rateSpec(metric, kind, narrow ? 420 : 660, narrow ? 330 : others.length > 2 ? 560 : 430));
   const beside = document.getElementById("beside");
   beside.replaceChildren();
-  for (const name of BESIDE) {
-    if (kindFor(name, kind) === null || name === metric) continue;
-    drawChart(newChart(beside, caption(name, kind)), rateSpec(name, kind, 320, BESIDE.length > 2 ? 190 : 230));
-  }
+  for (const name of others) drawChart(newChart(beside, caption(name, kind)), rateSpec(name, kind, 320, 190));
   for (const block of document.querySelectorAll("[data-kind]")) block.hidden = block.dataset.kind !== kind;
   drawFidelity(kind);
 }

@@ -60,7 +60,13 @@ def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excer
 
 def _summary(results: Results, kinds: Sequence[str]) -> str:
     said = [findings.against(results, kind) for kind in kinds if kind != "overall" or len(kinds) == 1]
-    return _list([text for text in said if text])
+    if not any(said):
+        return ""
+    how = (
+        "Compared are the point of the highest fine structure and Opus at its lowest rate. Better and worse hold "
+        "beyond the 95 % interval of the differences clip by clip."
+    )
+    return f'{_list([text for text in said if text])}<p class="note">{how}</p>'
 
 
 def _list(sentences: Sequence[str]) -> str:
@@ -128,7 +134,7 @@ def _card(results: Results, number: int, index: int, version: Version) -> str:
         for name in wanted
         if (value := version.metrics[name]) is not None
     )
-    gain = f"{version.gain_db:+.1f} dB".replace("-", "−") if version.levelled else "not levelled"
+    gain = f"{round(version.gain_db, 1) or 0:+.1f} dB".replace("-", "−") if version.levelled else "not levelled"
     rate = f"{version.kbps:.1f} kbit/s" if version.kbps is not None else "no rate"
     checked = "true" if index == 0 else "false"
     return (

@@ -49,7 +49,7 @@ def points(results: Results, kind: str, hulls: Mapping[str, Any]) -> str:
 
 def equivalents(results: Results, kind: str, rates: Mapping[str, Any]) -> str:
     """The Opus bitrate at which each point's value is reached, by metric; empty without Opus."""
-    used = {name: _kind_of(results, name, kind) for name in results.metrics}
+    used = {name: curves.kind_for(results, name, kind) for name in results.metrics}
     metrics = [name for name in results.metrics if any(used[name] in by.get(name, {}) for by in rates.values())]
     if not metrics:
         return ""
@@ -65,7 +65,7 @@ def equivalents(results: Results, kind: str, rates: Mapping[str, Any]) -> str:
 
 def deltas(results: Results, found: Sequence[Mapping[str, Any]], kind: str) -> str:
     """BD-rate and quality gain of every system on a kind, by metric; empty where there are none."""
-    chosen = [each for each in found if each["kind"] == _kind_of(results, each["metric"], kind)]
+    chosen = [each for each in found if each["kind"] == curves.kind_for(results, each["metric"], kind)]
     rows = [
         _row(
             [
@@ -145,16 +145,10 @@ def _row(cells: Sequence[Cell], css: str = "") -> str:
     return f'<tr{attribute}><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) + "</tr>"
 
 
-def _kind_of(results: Results, metric: str, kind: str) -> str:
-    """The kind whose figures a table of this kind shows: of all clips together, those that a metric applies to."""
-    applicable = curves.kinds(results, metric)
-    return applicable[0] if kind == "overall" and len(applicable) == 1 else kind
-
-
 def _head(results: Results, metric: str, kind: str | None = None) -> Cell:
     about = results.metrics[metric]
     title = about["title"].partition(",")[0]
-    if kind is not None and (used := _kind_of(results, metric, kind)) != kind:
+    if kind is not None and (used := curves.kind_for(results, metric, kind)) != kind:
         title = f"{title}, {used}"
     arrow = f'<span title="{about["better"]} is better">{ARROWS[about["better"]]}</span>'
     start, _, last = title.rpartition(" ")
