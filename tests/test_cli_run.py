@@ -262,4 +262,4 @@ def test_info_says_what_is_damaged(rvc_file: Path, capsys: pytest.CaptureFixture
     assert main(["info", str(rvc_file)]) == 1
     assert errors(capsys) == [f"{rvc_file}: not an .rvc file"]
     assert main(["info", str(rvc_file.parent)]) == 1
-    assert errors(capsys) == [f"{rvc_file.parent}: Is a directory"]
+    assert errors(capsys) == [f"{rvc_file.parent}: is a folder"]
