@@ -7,7 +7,9 @@ demanded: five points a curve, and curves that share half of the range that they
 
 A curve is the monotone part of a codec's operating points (`curves.front`): a point that costs more than
 another and is no better does not belong to it. Intervals are percentile bootstraps over clips: both codecs'
-curves are built anew, fronts included, from the same drawn clips.
+curves are built anew, fronts included, from the same drawn clips. Whether there is a figure at all is decided
+on all clips; of a resample, which strays to either side of that decision, half as much overlap and three
+points are asked.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from eval.errors import EvalError, Unavailable
 
 FEWEST = 5
 OVERLAP = 0.5
+DRAWN_FEWEST, DRAWN_OVERLAP = 3, 0.25
 RESAMPLES = 400
 LEVEL = 0.95
 USABLE = 0.9
@@ -79,7 +82,8 @@ def delta(
     if resamples and len(common) > 1 and any(value.value is not None for value in whole):
         random = np.random.default_rng([seed, len(common)])
         for draw in random.integers(0, len(common), (resamples, len(common))):
-            for kept, value in zip(drawn, _both(_curve(reference, draw), _curve(test, draw)), strict=True):
+            pair = _curve(reference, draw), _curve(test, draw)
+            for kept, value in zip(drawn, _both(*pair, DRAWN_FEWEST, DRAWN_OVERLAP), strict=True):
                 if value.value is not None:
                     kept.append(value.value)
     rate, quality = (
@@ -110,14 +114,14 @@ def _curve(cloud: Cloud, draw: Any = None) -> tuple[Vector, Vector]:
     return rates[chosen], quality[chosen]
 
 
-def _both(reference: tuple[Vector, Vector], test: tuple[Vector, Vector]) -> tuple[Value, Value]:
+def _both(
+    reference: tuple[Vector, Vector], test: tuple[Vector, Vector], fewest: int = FEWEST, least: float = OVERLAP
+) -> tuple[Value, Value]:
     """BD-rate and BD-quality of two monotone curves (rates, quality)."""
     for which, (rates, _) in (("reference", reference), ("test", test)):
-        if len(rates) < FEWEST:
-            few = Value(
-                None, reason=f"the {which} has {len(rates)} points that rise with rate, {FEWEST} are needed"
-            )
-            return few, few
+        if len(rates) < fewest:
+            few = f"the {which} has {len(rates)} points that rise with rate, {fewest} are needed"
+            return Value(None, reason=few), Value(None, reason=few)
     functions = _package()
     arguments = (*reference, *test)
     options = {"method": "akima", "require_matching_points": False, "min_overlap": 0}
@@ -127,7 +131,7 @@ def _both(reference: tuple[Vector, Vector], test: tuple[Vector, Vector]) -> tupl
         (functions.bd_psnr, np.log10(reference[0]), np.log10(test[0]), "rate"),
     ):
         shared = overlap(a, b)
-        if shared < OVERLAP:
+        if shared < least:
             values.append(Value(None, reason=f"the curves share {shared:.0%} of their {axis}, half is needed"))
             continue
         with np.errstate(all="ignore"):
@@ -136,8 +140,11 @@ def _both(reference: tuple[Vector, Vector], test: tuple[Vector, Vector]) -> tupl
 
 
 def _interval(value: Value, drawn: list[float], resamples: int, level: float) -> Value:
-    if value.value is None or len(drawn) < USABLE * max(resamples, 1):
+    if value.value is None or not resamples:
         return value
+    if len(drawn) < USABLE * max(resamples, 1):
+        few = f"no interval: {len(drawn)} of {resamples} resamples gave a value"
+        return Value(value.value, reason=few)
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Value(value.value, float(low), float(high))

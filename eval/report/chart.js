@@ -101,6 +101,8 @@ function drawChart(box, spec) {
   }
   parts.push(`<circle class="cursor" r="7" visibility="hidden"/>`);
   box.innerHTML = `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeText(spec.label)}">${parts.join("")}</svg>`;
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", `${spec.label}; arrow keys go from point to point`);
   box._points = points.map(p => ({ ...p, px: X(p.x), py: Y(p.y) }));
   box._width = width;
   box._at = -1;

@@ -137,7 +137,7 @@ def _excerpt(results: Results, clip: Clip, picks: Sequence[Pick], seconds: float
                 "the codec or its model has changed, sweep again"
             )
         decoded, rate = codec.decode(coded)
-        decoded = resample(columns(decoded), rate, RATE)
+        decoded = codec.fit(resample(columns(decoded), rate, RATE), len(wav))
         if decoded.shape != wav.shape:
             raise EvalError(f"{pick.label}, {clip.name}: {len(decoded)} samples decoded, {len(wav)} coded")
         kbps = 8 * len(coded) / (len(wav) / RATE) / 1000 if codec.rated else None

@@ -90,10 +90,12 @@ for (const article of document.querySelectorAll(".clip")) {
     const number = Number(event.key);
     if (step && event.target.closest(".cards")) choose((current + step + cards.length) % cards.length, true);
     else if (number >= 1 && number <= cards.length) choose(number - 1, Boolean(event.target.closest(".cards")));
-    else if (event.key === " ") isOn() ? stop() : start();
+    else if (event.key === " " && !event.target.closest(".play")) isOn() ? stop() : start();
     else return;
     event.preventDefault();
   });
+  // Some browsers press a button when the space bar is let go, whatever became of the key before.
+  article.addEventListener("keyup", event => { if (event.key === " " && event.target.closest(".card")) event.preventDefault(); });
   const tick = () => {
     if (playing && playing.clip === clip && playing.stopped === stopped) {
       cards[current].querySelector(".head").style.left = `${100 * place() / playing.duration}%`;
