@@ -19,7 +19,7 @@ from typing import Any
 from eval.errors import Unavailable
 
 BACKENDS = ("loky", "dask")
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 10
 
 
 @contextmanager

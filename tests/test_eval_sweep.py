@@ -2,14 +2,16 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import distributed
 import numpy as np
 import pytest
 import soundfile
 
-from eval import codecs, sweep, table
+from eval import cluster, codecs, sweep, table
 from eval.audio import RATE, Audio
 from eval.cache import Cache
 from eval.codecs import Codec
@@ -73,7 +75,7 @@ def same(a: Results, b: Results) -> bool:
     """Equal but for the time they took and the time they were made."""
 
     def plain(results: Results) -> list[Any]:
-        clocks = {"encode_seconds", "decode_seconds"}
+        clocks = {"encode_seconds", "decode_seconds", "metric_seconds"}
         return [
             (row.label, row.clip, {k: v for k, v in row.measurement.to_json().items() if k not in clocks})
             for row in results.rows
@@ -252,3 +254,24 @@ def test_the_command_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "noise vocoder, 40 bands" in printed.out and printed.err == ""  # no bar without a terminal
     assert sweep.main(["--data", str(tmp_path / "nowhere"), "--out", str(out), "--fidelity"]) == 1
     assert capsys.readouterr().err.startswith("eval.sweep: ")
+
+
+def test_a_cluster_gives_what_one_process_gives(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two dask workers behind a scheduler's address (threads here; CONTRIBUTING.md has the command with processes)."""
+    chosen = [Point("noise-vocoder"), Point("lowpass", {"cutoff": 7000.0})]
+    arguments: dict[str, Any] = {"plots": False, "progress": False}
+    one = sweep.run(clips, tmp_path / "1", chosen, ["si_sdr"], **arguments)
+    arguments |= {"backend": "dask"}
+    with distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None) as workers:
+        two = sweep.run(
+            clips, tmp_path / "2", chosen, ["si_sdr"], scheduler=workers.scheduler_address, **arguments
+        )
+    assert not two.failures and same(one, two)
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.3)
+    with pytest.raises(Unavailable, match="no dask scheduler answers at tcp://127"):
+        sweep.run(clips, tmp_path / "3", chosen, ["si_sdr"], scheduler="tcp://127.0.0.1:9", **arguments)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(Unavailable, match="pip install 'ravecodec"):
+        sweep.run(clips, tmp_path / "3", chosen, ["si_sdr"], **arguments)

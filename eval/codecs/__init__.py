@@ -27,6 +27,7 @@ from eval.codecs.codec import Codec
 from eval.codecs.codec2 import Codec2
 from eval.codecs.ffmpeg import Aac, Mp3, Vorbis
 from eval.codecs.lc3 import Lc3
+from eval.codecs.neural import Dac, EnCodec, Snac
 from eval.codecs.opus import Opus
 from eval.codecs.rave import RaveCodec
 from eval.codecs.shell import ShellCodec
@@ -39,7 +40,7 @@ Factory = Callable[..., Codec]
 _REGISTRY: dict[str, Factory] = {
     codec.name: codec
     for codec in (
-        *(RaveCodec, Opus, Vorbis, Mp3, Aac, Lc3, Codec2, ShellCodec),
+        *(RaveCodec, Opus, Vorbis, Mp3, Aac, Lc3, Codec2, EnCodec, Dac, Snac, ShellCodec),
         *(Identity, LowPass, NoiseVocoder, Silence),
     )
 }
