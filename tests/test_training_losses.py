@@ -6,7 +6,14 @@ import torch
 from sounds import glide
 
 from eval.metrics.spectral_distance import spectral_distance as measured
-from ravecodec.training.losses import WINDOWS, spectral_distance, stft, structure_distance, waveform_distance
+from ravecodec.training.losses import (
+    WINDOWS,
+    envelope_distance,
+    spectral_distance,
+    stft,
+    structure_distance,
+    waveform_distance,
+)
 
 RATE = 48000
 
@@ -81,3 +88,13 @@ def test_silent_clips_do_not_rule_a_batch() -> None:
     y = y.clone().requires_grad_()
     spectral_distance(x, y).backward()
     assert torch.isfinite(y.grad).all()
+
+
+def test_the_envelope_distance_is_the_gain_in_nats_and_forgives_the_noise_itself() -> None:
+    x = 0.1 * torch.randn(2, 32768, generator=torch.Generator().manual_seed(1))
+    other = 0.1 * torch.randn(2, 32768, generator=torch.Generator().manual_seed(2))
+    assert float(envelope_distance(x, x, RATE)) == 0
+    assert float(envelope_distance(x, 2 * x, RATE)) == pytest.approx(0.693, abs=0.001)
+    # Bin by bin, another noise of the same envelope looks farther away than one 6 dB too loud.
+    assert float(envelope_distance(x, other, RATE)) < 0.4 * float(envelope_distance(x, 2 * x, RATE))
+    assert torch.isfinite(envelope_distance(torch.zeros_like(x), x, RATE))

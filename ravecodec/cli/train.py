@@ -26,6 +26,8 @@ HELP = {
     "warmup": "updates until the learning rate is reached",
     "decay": "share of the run, at its end, in which the learning rate falls to nothing",
     "waveform_weight": "weight of the waveform's error",
+    "structure_weight": "weight of the partials' misfit",
+    "envelope_weight": "weight of the error of band levels",
     "adversarial_weight": "weight of the adversarial loss (stage 2)",
     "matching_weight": "weight of the feature matching (stage 2)",
     "ema": "decay of the averaged weights that ship",

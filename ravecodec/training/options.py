@@ -27,6 +27,7 @@ class TrainOptions:
     decay: float = 0.25  # share of the run, at its end, in which the learning rate falls to nothing
     waveform_weight: float = 3.0
     structure_weight: float = 4.0
+    envelope_weight: float = 4.0
     adversarial_weight: float = 1.0
     matching_weight: float = 4.0
     ema: float = 0.999

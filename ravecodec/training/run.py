@@ -177,7 +177,10 @@ class Trainer:
     def _fidelity(self, losses: dict[str, Tensor]) -> Tensor:
         o = self.options
         return (
-            losses["spectral"] + o.waveform_weight * losses["waveform"] + o.structure_weight * losses["structure"]
+            losses["spectral"]
+            + o.waveform_weight * losses["waveform"]
+            + o.structure_weight * losses["structure"]
+            + o.envelope_weight * losses["envelope"]
         )
 
     def _stage_two(self, x: Tensor) -> dict[str, Tensor | float]:

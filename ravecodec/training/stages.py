@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..basis import Basis
 from ..network.discriminator import Discriminator, feature_matching, hinge_discriminator, hinge_generator
 from ..network.vae import RaveNet
-from .losses import spectral_distance, structure_distance, waveform_distance
+from .losses import envelope_distance, spectral_distance, structure_distance, waveform_distance
 from .prior import ChainPrior
 
 
@@ -25,6 +25,7 @@ def fidelity(net: RaveNet, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     return {
         "spectral": spectral_distance(x, y),
         "waveform": waveform_distance(x, y, rate),
+        "envelope": envelope_distance(x, y, rate),
         "structure": structure_distance(x, y, rate),
     }
 
