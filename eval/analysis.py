@@ -110,7 +110,7 @@ def markdown(results: Results, found: Mapping[str, Any]) -> str:
             name = f"{each['test']} against {each['reference']}, {each['metric']}, {each['kind']}"
             rows.append([name, _value(each["rate"]), _value(each["quality"]), str(each["clips"])])
         blocks.append(f"**BD-rate (akima) and quality gain, 95 % intervals**\n\n{_rows(rows)}")
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(blocks or ["One codec alone: there is nothing to compare it with."]) + "\n"
 
 
 def _rows(rows: list[list[str]]) -> str:

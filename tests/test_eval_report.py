@@ -23,6 +23,7 @@ from eval.errors import CorpusError, EvalError
 from eval.metrics import loudness
 from eval.points import Point
 from eval.report import choice, image, listen
+from eval.report.__main__ import main as draw_again
 from eval.results import Results
 from ravecodec.cli import main
 
@@ -236,3 +237,17 @@ def test_the_command_writes_both(
     assert len(Page((out / "report.html").read_text(encoding="utf-8")).named("audio")) == 2 * 3
     assert json.loads((out / "analysis.json").read_text())["hull"]["Rounded"]["fine_structure"]["speech"]
     assert not list(out.glob("*.part"))
+
+
+def test_a_record_is_drawn_again_from_its_file(
+    written: tuple[Results, Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, _, _ = written
+    results.write(tmp_path / "record")
+    again = tmp_path / "again"
+    assert draw_again([str(tmp_path / "record" / "results.json"), "--out", str(again)]) == 0
+    assert capsys.readouterr().out == f"{again / 'report.html'}\n"
+    names = "report.html analysis.json analysis.md table.md rate.png rate.svg".split()
+    assert all((again / name).stat().st_size > 0 for name in names)
+    assert draw_again([str(tmp_path / "nothing.json")]) == 1
+    assert "nothing.json" in capsys.readouterr().err
