@@ -21,6 +21,9 @@ NEEDED = {"fine_structure": None, "estoi": "speech", "pesq": "speech"}
 DIAGNOSTICS = ("si_sdr", "loudness", "bandwidth")
 """Stand in tables, but in no sentence: they explain a difference and do not say how alike two sounds are."""
 
+FEW = 8
+"""Clips, below which a bootstrap interval is too narrow to lean on."""
+
 LACKS = {
     "noise-vocoder": "which has no pitch",
     "lowpass": "which has nothing above its cutoff",
@@ -70,9 +73,11 @@ def against(results: Results, kind: str, ours: str = "ravecodec", other: str = "
     where = "all clips together" if kind == OVERALL else kind
     beyond = {"better": "better", "worse": "worse", "no different": "within the interval of no difference"}
     said = "; ".join(f"{beyond[side]} by {_listed(names)}" for side, names in sides.items() if names)
+    count = len(set(clouds[0].clips) & set(clouds[1].clips))
+    caution = "" if count >= FEW else f" These are {count} clips: too few for a claim."
     return (
         f"On {where}, {clouds[0].labels[point]} at {rates[point]:.1f} kbit/s against "
-        f"{clouds[1].labels[cheapest]} at {other_rates[cheapest]:.1f} kbit/s: {said}."
+        f"{clouds[1].labels[cheapest]} at {other_rates[cheapest]:.1f} kbit/s: {said}.{caution}"
     )
 
 

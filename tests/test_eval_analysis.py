@@ -150,6 +150,7 @@ def test_anchors_above_codecs_are_said_in_words() -> None:
     said = findings.against(results, "speech")
     assert said is not None and said.startswith("On speech, ravecodec f=0.95 at 32.0 kbit/s against Opus 6 at 6.0")
     assert all(name in said for name in ("spectral distance", "fine-structure", "ESTOI", "PESQ"))
+    assert said.endswith("These are 3 clips: too few for a claim.")
     assert findings.missing(results) == []
     (warning, *_) = findings.missing(record(points(RATES), metrics=["spectral_distance"]))
     assert "lacks fine structure" in warning
