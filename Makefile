@@ -5,6 +5,8 @@ VENV    ?= .venv
 TESTENV ?= .venv-test
 RUNDIR  := build/test-run
 SOUND   := $(firstword $(wildcard examples/*.flac examples/*.ogg))
+# The report's page is tested in Chromium where there is one (Debian: chromium, chromium-driver).
+BROWSER ?= $(if $(and $(shell command -v chromium),$(shell command -v chromedriver)),needed,missing)
 PIP     := -m pip --disable-pip-version-check --no-input install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -32,7 +34,9 @@ test: headers ## what CI runs: a fresh environment, the wheel installed in it, l
 	@# Run elsewhere, so that Python finds the installed packages and not those of the checkout;
 	@# tests/conftest.py makes sure of it.
 	cd $(RUNDIR) && RAVECODEC_TEST_INSTALLED="$(abspath $(TESTENV))" \
-	  "$(abspath $(TESTENV))/bin/pytest" -q -c "$(CURDIR)/pyproject.toml" "$(CURDIR)/tests"
+	  "$(abspath $(TESTENV))/bin/pytest" -q -c "$(CURDIR)/pyproject.toml" \
+	  $(if $(filter missing,$(BROWSER)),-m "not browser") "$(CURDIR)/tests"
+	@$(if $(filter missing,$(BROWSER)),echo "The report's page was not tested in a browser: chromium and chromium-driver are missing.",true)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(VENV)/bin/ruff check .
