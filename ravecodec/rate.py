@@ -13,7 +13,7 @@ from .errors import UsageError
 
 # Fidelity and step for the qualities 0 to 10, for models whose calibration has found no better ones.
 QUALITIES = (
-    (0.5, 8), (0.6, 8), (0.7, 6), (0.8, 4), (0.9, 2), (0.95, 0), (0.98, -3), (0.99, -8), (0.99, -13), (0.995, -18),
+    (0.2, 8), (0.35, 8), (0.5, 8), (0.65, 7), (0.8, 4), (0.92, 1), (0.98, -3), (0.99, -8), (0.99, -13), (0.995, -18),
     (0.999, -24),
 )  # fmt: skip
 _IN_MEMORY = 128 << 20  # bytes of components that are kept there; more go to a temporary file
@@ -75,7 +75,8 @@ def choose(
     if not fixed:
         step = coarse_first[place]
         if size(step, components) > target:  # too large even so
-            last(1, components, lambda count: size(step, count) <= target)
+            few = last(1, components, lambda count: size(step, count) <= target)
+            last(0, len(coarse_first) - 1, lambda at: size(coarse_first[at], few) <= target)
         elif place == len(coarse_first) - 1:
             last(components, most, lambda count: size(step, count) <= target)
         else:

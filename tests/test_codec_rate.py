@@ -1,0 +1,164 @@
+"""Rate control: the bitrate that was asked for, by one run of the network; qualities; live coding."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sounds import glide
+from test_codec import codes_of, save_untrained
+
+import bitstream
+from bitstream import Header, Reader, thin
+from ravecodec.codec import Codec, load
+from ravecodec.errors import UsageError
+from ravecodec.rate import QUALITIES, Point, Spool, choose, quality_point
+
+STEPS = list(range(-24, 9))
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
+    return load(save_untrained(tmp_path_factory.mktemp("models") / "tiny.safetensors", 0))
+
+
+@pytest.fixture(scope="module")
+def audio() -> np.ndarray:
+    return np.stack([glide(1, 12 * 48000), glide(2, 12 * 48000)], 1)
+
+
+def kbps(data: bytes) -> float:
+    return bitstream.info(data).kbps
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [1.0, 2.5, 6.0])
+def test_a_file_has_the_bitrate_asked_for(codec: Codec, audio: np.ndarray, rate: float, channels: int) -> None:
+    data = codec.encode(audio[:, :channels], 48000, bitrate=rate * channels)
+    assert kbps(data) == pytest.approx(rate * channels, rel=0.02)
+    assert bitstream.info(data, codec.tables).report.exact
+    header = Header.parse(data)
+    again = codec.encode(audio[:, :channels], 48000, components=header.components, step=header.step)
+    assert np.array_equal(codes_of(again, codec), codes_of(data, codec))
+
+
+def test_the_network_runs_once(codec: Codec, audio: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = 0
+    encode = codec.network.encode
+
+    def counted(sound):  # type: ignore[no-untyped-def]
+        nonlocal runs
+        runs += 1
+        return encode(sound)
+
+    monkeypatch.setattr(codec.network, "encode", counted)
+    codec.encode(audio[:, 0], 48000, bitrate=2.0)
+    assert runs == 1
+
+
+def test_components_that_are_given_stay(codec: Codec, audio: np.ndarray) -> None:
+    header = Header.parse(codec.encode(audio[:, 0], 48000, bitrate=2.0, components=40))
+    assert header.components == 40
+    header = Header.parse(codec.encode(audio[:, 0], 48000, bitrate=2.0, fidelity=0.7))
+    assert (header.components, header.fidelity) == (codec.components_for(0.7), 0.7)
+
+
+def test_every_cut_of_a_file_is_the_encoding_of_so_many_components(codec: Codec, audio: np.ndarray) -> None:
+    whole = codec.encode(audio, 48000, components=128, tags={"title": "x"})
+    for components in (1, 2, 17, 64, 127, 128):
+        out = io.BytesIO()
+        thin(io.BytesIO(whole), out, codec.tables, components)
+        assert out.getvalue() == codec.encode(audio, 48000, components=components, tags={"title": "x"})
+
+
+@pytest.mark.parametrize("target", [1.0, 50.0, 400.0, 1500.0, 1e5])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_the_nearest_point_is_found_with_few_codings(target: float, fixed: bool) -> None:
+    asked = []
+
+    def size(point: Point) -> int:
+        asked.append(point)
+        return round(20 + point.components**0.8 * 2 ** (-point.step / 8) * 5)
+
+    point = choose(size, target, STEPS, 60, 128, fixed)
+    assert len(asked) == len(set(asked)) <= 20
+    assert point.step in STEPS and 1 <= point.components <= 128 and (not fixed or point.components == 60)
+    best = min(abs(size(p) - target) for p in list(asked))
+    assert abs(size(point) - target) == best
+    if not fixed and 50 <= target <= 1500:
+        assert best < 0.03 * target + 1
+
+
+def test_qualities_rise(codec: Codec, audio: np.ndarray) -> None:
+    sizes = [len(codec.encode(audio[:, 0], 48000, quality=q)) for q in (0, 2.5, 5, 7.5, 10)]
+    assert all(a < b for a, b in pairwise(sizes))
+    assert len(QUALITIES) == 11
+    notes = {"points": [{"fidelity": 0.5, "step": 8}, {"fidelity": 0.9, "step": -8}]}
+    assert quality_point(0, notes, STEPS) == (0.5, 8)
+    assert quality_point(10, notes, STEPS) == (0.9, -8)
+    assert quality_point(5, notes, [-8, 1, 8]) == (0.7, 1)
+    for wrong in (-1, 10.5):
+        with pytest.raises(UsageError, match="quality is 0 to 10"):
+            quality_point(wrong, {}, STEPS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 5, "fidelity": 0.9}, {"quality": 5, "bitrate": 2}, {"bitrate": 2, "step": 0},
+        {"bitrate": 2, "live": True},
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_refused(codec: Codec, audio: np.ndarray, options: dict) -> None:
+    with pytest.raises(UsageError):
+        codec.encode_stream([audio], 48000, 2, io.BytesIO(), **options)
+
+
+def test_a_spool_gives_back_what_it_got_even_from_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ravecodec.rate._IN_MEMORY", 1000)
+    parts = [np.random.default_rng(k).standard_normal((2, k + 1, 7)).astype(np.float32) for k in range(20)]
+    spool = Spool()
+    for part in parts:
+        spool.append(part)
+    for _ in range(2):
+        assert all(np.array_equal(a, b) for a, b in zip(spool, parts, strict=True))
+    spool.close()
+
+
+def test_live_packets_are_single_frames_with_a_seed_of_their_own(codec: Codec, audio: np.ndarray) -> None:
+    class Flushed(io.BytesIO):
+        flushes = 0
+
+        def flush(self) -> None:
+            self.flushes += 1
+
+    files = [Flushed(), Flushed()]
+    for file in files:
+        codec.encode_stream([audio[:48000, :1]], 48000, 1, file, live=True, flush=True)
+    first, second = (Reader.from_bytes(f.getvalue(), codec.tables) for f in files)
+    packets = list(first.packets())
+    assert {p.frames for p in packets} == {1} and first.report.exact
+    assert files[0].flushes == len(packets) + 2
+    assert first.header.seed != second.header.seed
+    assert first.header.stream_crc != second.header.stream_crc
+    whole = codes_of(codec.encode(audio[:48000, :1], 48000), codec)
+    live = codes_of(files[0].getvalue(), codec)
+    assert live.shape == whole.shape and np.mean(live != whole) < 0.01
+    parts = [p for p in packets if p.offset is not None]
+    data = bytearray(files[0].getvalue())
+    a, b = parts[3], parts[4]
+    assert a.offset is not None and b.offset is not None
+    data[a.offset : b.offset + b.total_bytes] = (
+        data[b.offset : b.offset + b.total_bytes] + data[a.offset : b.offset]
+    )  # neighbours change places
+    reader = Reader.from_bytes(bytes(data), codec.tables)
+    list(reader.packets())
+    assert reader.report.exact and reader.report.reordered == 1
+    foreign = list(second.walk())[5]
+    assert foreign.offset is not None
+    stray = files[1].getvalue()[foreign.offset : foreign.offset + foreign.total_bytes]
+    reader = Reader.from_bytes(files[0].getvalue()[: a.offset] + stray + files[0].getvalue()[a.offset :], codec.tables)
+    list(reader.packets())
+    assert reader.report.exact and reader.report.skipped_bytes == len(stray)
