@@ -7,6 +7,8 @@ The parts, in the order in which a sweep uses them:
     metrics    one distance a file, each with its formula and its source
     measure    one clip through one codec → one row
     points     which codecs at which settings
+    guard      the same in a process of its own, under a time limit that holds
+    cluster, cost    where the processes are, and what each metric cost
     sweep      every clip through every operating point, cached and in parallel
     summary    rows → means with bootstrap intervals, by kind and overall
     curves, bd, equivalent     operating points as curves: hulls, BD-rates, equivalent Opus bitrates

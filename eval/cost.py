@@ -13,7 +13,7 @@ SOUND_SECONDS = 10.0
 
 
 def per_metric(measurements: Iterable[Measurement]) -> dict[str, float]:
-    """Seconds spent by metric for 10 s of one channel of sound, the mean over everything that was measured."""
+    """Processor seconds spent by metric for 10 s of one channel of sound, the mean over everything that was measured."""
     spent: dict[str, float] = {}
     heard: dict[str, float] = {}
     for measurement in measurements:
@@ -29,6 +29,6 @@ def text(results: Results) -> str:
     if not cost:
         return ""
     dearest = sorted(cost.items(), key=lambda entry: -entry[1])
-    rows = [["metric", "s per 10 s"], *([name, f"{seconds:.3f}"] for name, seconds in dearest)]
+    rows = [["metric", "seconds"], *([name, f"{seconds:.3f}"] for name, seconds in dearest)]
     left = [f"not installed: {name} ({command})" for name, command in results.about.get("left_out", {}).items()]
-    return "\n".join(["cost of the metrics, one channel", align(rows), *left]) + "\n"
+    return "\n".join(["cost of the metrics: processor seconds for 10 s of one channel", align(rows), *left]) + "\n"

@@ -301,4 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # The module under its own name: what is pickled from __main__ does not exist in the workers.
+    from eval.sweep import main as named
+
+    sys.exit(named())
