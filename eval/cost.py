@@ -13,7 +13,7 @@ SOUND_SECONDS = 10.0
 
 
 def per_metric(measurements: Iterable[Measurement]) -> dict[str, float]:
-    """Processor seconds spent by metric for 10 s of one channel of sound, the mean over everything that was measured."""
+    """Processor seconds by metric for 10 s of one channel of sound: the mean over everything that was measured."""
     spent: dict[str, float] = {}
     heard: dict[str, float] = {}
     for measurement in measurements:
