@@ -38,17 +38,26 @@ def tags_of(file: PathLike) -> dict[str, str]:
 
 
 def _read(file: str) -> dict[str, str]:
-    import mutagen
-
-    try:
-        opened: Any = mutagen.File(file, easy=True)
-        items = [] if opened is None or opened.tags is None else list(opened.tags.items())
-    except Exception:  # tags are a courtesy: whatever is wrong with them, the sound is coded
-        return {}
     tags: dict[str, str] = {}
-    for key, value in items:
+    for key, value in _items(file):
         name = _ID3.get(str(key)[:4].upper(), str(key).lower())
         values = getattr(value, "text", value)
         parts = [str(v) for v in values] if isinstance(values, (list, tuple)) else [str(values)]
         tags.setdefault(name, ", ".join(parts))
     return tags
+
+
+def _items(file: str) -> list[tuple[Any, Any]]:
+    """Names and values as the file's format has them: by mutagen, or the few that libsndfile knows."""
+    try:  # tags are a courtesy: whatever is wrong with them, the sound is coded
+        try:
+            import mutagen
+        except ImportError:
+            import soundfile
+
+            with soundfile.SoundFile(file) as sound:
+                return list(sound.copy_metadata().items())
+        opened: Any = mutagen.File(file, easy=True)
+        return [] if opened is None or opened.tags is None else list(opened.tags.items())
+    except Exception:
+        return []

@@ -267,6 +267,16 @@ def test_a_sound_file_s_own_tags_are_carried_over(tmp_path: Path) -> None:
     assert tags_of(tmp_path / "b.wav") == {} == tags_of(tmp_path / "missing")
 
 
+def test_without_mutagen_the_tags_that_libsndfile_knows_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with soundfile.SoundFile(tmp_path / "a.wav", "w", 48000, 1) as file:
+        file.title, file.artist = "T", "A"
+        file.write(tone(0.1))
+    monkeypatch.setitem(sys.modules, "mutagen", None)
+    assert tags_of(tmp_path / "a.wav") == {"title": "T", "artist": "A"}
+
+
 def test_tags_have_a_bound(tmp_path: Path) -> None:
     import mutagen
 

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import io
+import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from sounds import glide
 from test_codec import codes_of, save_untrained
 
 import bitstream
-from bitstream import Header, Reader, thin
+from bitstream import Header, ModelError, Reader, thin
 from ravecodec.codec import Codec, load
 from ravecodec.errors import UsageError
+from ravecodec.modelfile import model_id
 from ravecodec.rate import QUALITIES, Point, Spool, choose, quality_point
 
 STEPS = list(range(-24, 9))
 
 
 @pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
-    return load(save_untrained(tmp_path_factory.mktemp("models") / "tiny.safetensors", 0))
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_untrained(tmp_path_factory.mktemp("models") / "tiny.safetensors", 0)
+
+
+@pytest.fixture(scope="module")
+def codec(model: Path) -> Codec:
+    return load(model)
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +172,26 @@ def test_live_packets_are_single_frames_with_a_seed_of_their_own(codec: Codec, a
     reader = Reader.from_bytes(files[0].getvalue()[: a.offset] + stray + files[0].getvalue()[a.offset :], codec.tables)
     list(reader.packets())
     assert reader.report.exact and reader.report.skipped_bytes == len(stray)
+
+
+@pytest.mark.parametrize("honest", [False, True])
+def test_one_flipped_bit_of_a_weight_is_another_model(
+    model: Path, codec: Codec, audio: np.ndarray, tmp_path: Path, honest: bool
+) -> None:
+    """A file that still names the old id is damaged; one that names its own is refused by the coded file."""
+    data = codec.encode(audio[:4800, :1], 48000)
+    with safe_open(model, framework="numpy") as file:
+        document = json.loads(file.metadata()["ravecodec"])
+        tensors = {name: file.get_tensor(name).copy() for name in file.keys()}  # noqa: SIM118 (not a dict)
+    name = next(name for name in sorted(tensors) if name.startswith("net.") and tensors[name].size > 100)
+    tensors[name].view(np.uint16).reshape(-1)[50] ^= 1
+    hashed = {key: value for key, value in tensors.items() if not key.startswith("tables.")}
+    altered = model_id(document["config"], hashed).hex()
+    if honest:
+        document["id"] = altered
+    path = tmp_path / "altered.safetensors"
+    save_file(tensors, path, {"ravecodec": json.dumps(document)})
+    with pytest.raises(ModelError) as caught:
+        load(path).decode(data)
+    assert codec.model_id.hex() != altered
+    assert codec.model_id.hex() in str(caught.value) and altered in str(caught.value)

@@ -55,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        report("interrupted; nothing unfinished was left behind")
+        left = "what was written can be decoded" if getattr(arguments, "live", False) else "nothing unfinished is left"
+        report(f"interrupted; {left}")
         return 130
     except BrokenPipeError:  # `ravecodec info x.rvc | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
