@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from .errors import FormatError, ModelError, RvcError
 from .header import Header
-from .packet import MAX_END, Kind, Packet, Record, crc_holds, parse_head, unpack_codes
+from .packet import MAX_END, Kind, Packet, Record, coarsened, crc_holds, parse_head, unpack_codes
 from .report import Report
 from .source import ByteSource, Scanner
 from .tables import Tables
@@ -186,7 +186,8 @@ class Reader:
         """Decode a packet, or count it as lost."""
         if payload is not None and tables is not None and integers is not None and packet.kind is not None:
             try:
-                codes = unpack_codes(packet.kind, payload, packet.frames, self.header, tables)
+                header = coarsened(self.header, packet.coarser)
+                codes = unpack_codes(packet.kind, payload, packet.frames, header, tables)
                 integers.update(codes)
                 packet = replace(packet, codes=codes)
             except RvcError:
@@ -284,7 +285,7 @@ class _Ordering:
         self._next += 1
         return Packet(
             head.index, head.index * self._full, head.frames or self._full, kind=head.kind,
-            payload_bytes=head.payload_size, total_bytes=head.total, offset=record.offset,
+            payload_bytes=head.payload_size, total_bytes=head.total, offset=record.offset, coarser=head.coarser,
         )
 
 

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from .errors import RvcError
 from .header import Header
-from .packet import unpack_codes
+from .packet import coarsened, unpack_codes
 from .reader import JUMP, JUMP_PER_PACKET, Reader
 from .report import Report
 from .tables import Tables
@@ -30,14 +30,15 @@ def repair(source: BinaryIO, out: BinaryIO, tables: Tables | None = None) -> Rep
     for packet, payload in reader.payloads():
         if payload is not None and tables is not None and packet.kind is not None:
             try:
-                integers.update(unpack_codes(packet.kind, payload, packet.frames, reader.header, tables))
+                header = coarsened(reader.header, packet.coarser)
+                integers.update(unpack_codes(packet.kind, payload, packet.frames, header, tables))
             except RvcError:
                 undecodable.append((packet.index, packet.frames))
                 payload = None
         if payload is None or packet.kind is None:
             writer.lose(packet.frames)
         else:
-            writer.put(packet.kind, packet.frames, payload)
+            writer.put(packet.kind, packet.frames, payload, packet.coarser)
     report, ending = reader.report, reader.ending
     for index, frames in undecodable:
         report.undecodable += 1

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from .header import FidelityRule, Header
+from .packet import Packet
 from .reader import Reader
 from .report import Report
 from .tables import Tables
@@ -41,8 +40,7 @@ def thin(
     """
     reader = Reader(source, tables)
     header = thinned_header(reader.header, components, fidelity, rule)
-    parts = ((p.frames, None if p.codes is None else p.codes[..., :components]) for p in reader.packets())
-    writer = write_codes(parts, out, header, tables)
+    writer = write_codes((cut(packet, components) for packet in reader.packets()), out, header, tables)
     known = reader.report.samples
     writer.close(None if header.samples is not None else known)
     return Thinned(writer.header, writer.bytes_written, reader.report)
@@ -57,29 +55,24 @@ def thinned_header(
     return replace(header, components=components, fidelity=fidelity, fidelity_rule=rule)
 
 
-def write_codes(
-    parts: Iterable[tuple[int, NDArray[np.int32] | None]], out: BinaryIO, header: Header, tables: Tables
-) -> Writer:
-    """Write packets given as frames and codes (None if lost); the writer, still to be closed.
+def cut(packet: Packet, components: int) -> Packet:
+    """A packet with its first components only."""
+    return packet if packet.codes is None else replace(packet, codes=packet.codes[..., :components])
+
+
+def write_codes(packets: Iterable[Packet], out: BinaryIO, header: Header, tables: Tables) -> Writer:
+    """Write packets that were decoded; the writer, still to be closed.
 
     The seed is that of the first packet's codes, as an encoder chooses it; the header's own if that packet is lost.
     """
-    parts = iter(parts)
-    first = next(parts, None)
-    if first is not None and first[1] is not None:
-        header = replace(header, seed=seed_of(first[1]))
+    packets = iter(packets)
+    begin = list(islice(packets, 1))
+    if begin and begin[0].codes is not None:
+        header = replace(header, seed=seed_of(begin[0].codes))
     writer = Writer(out, header, tables)
-    for frames, codes in _chain(first, parts):
-        if codes is None:
-            writer.lose(frames)
+    for packet in chain(begin, packets):
+        if packet.codes is None:
+            writer.lose(packet.frames)
         else:
-            writer.write(codes)
+            writer.write(packet.codes, packet.coarser)
     return writer
-
-
-def _chain(
-    first: tuple[int, NDArray[np.int32] | None] | None, rest: Iterator[tuple[int, NDArray[np.int32] | None]]
-) -> Iterator[tuple[int, NDArray[np.int32] | None]]:
-    if first is not None:
-        yield first
-        yield from rest

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import ModelError
 from .header import MAX_SAMPLES, Header
-from .packet import MAX_HEAD, MAX_PACKETS, Kind, pack_codes, seal
+from .packet import MAX_HEAD, MAX_PACKETS, Kind, pack_codes, seal, with_coarser
 from .tables import Tables
 from .trailer import NO_HASH, GroupIndex, IntegerHash, Trailer
 
@@ -43,11 +43,10 @@ class PacketWriter:
         self._ended = self._closed = False
         self._put(header.to_bytes())
 
-    def put(self, kind: Kind, frames: int, payload: bytes) -> int:
+    def put(self, kind: Kind, frames: int, payload: bytes, coarser: int = 0) -> int:
         """Write the next packet and return its bytes; ValueError if it cannot follow what is written."""
         self._check(frames)
-        full = self.header.frames_per_packet
-        data = seal(kind, self.packets, frames if frames < full else None, payload, self._stream_crc)
+        data = self._sealed(kind, frames, payload, coarser)
         self._put(data)
         self.payload_bytes += len(payload)
         self._count(frames, len(data))
@@ -74,6 +73,10 @@ class PacketWriter:
         head_size = len(seal(Kind.END, self.packets, None, payload, 0)) - len(payload)
         self._put(seal(Kind.END, self.packets, None, trailer.to_payload(head_size), self._stream_crc))
         self._ended = self._closed = True
+
+    def _sealed(self, kind: Kind, frames: int, payload: bytes, coarser: int) -> bytes:
+        more = with_coarser(frames, coarser, self.header.frames_per_packet)
+        return seal(kind, self.packets, more, payload, self._stream_crc)
 
     def _check(self, frames: int) -> None:
         if self._ended:
@@ -115,25 +118,29 @@ class Writer(PacketWriter):
         self._hash: IntegerHash | None = IntegerHash()
         super().__init__(file, header, flush=flush)
 
-    def write(self, codes: NDArray[np.integer]) -> int:
+    def write(self, codes: NDArray[np.integer], coarser: int = 0) -> int:
         """Write one packet of codes [channels, frames, components] and return its bytes.
 
-        Each packet has `frames_per_packet` frames; a shorter one ends the sound. ValueError for a wrong
-        shape, TypeError for anything but integers.
+        Each packet has `frames_per_packet` frames; a shorter one ends the sound. The codes are of the header's step
+        plus `coarser`. ValueError for a wrong shape, TypeError for anything but integers.
         """
         full = self.header.frames_per_packet
         channels, components = self.header.channels, self.header.components
         if codes.ndim != 3 or codes.shape[::2] != (channels, components) or not 1 <= codes.shape[1] <= full:
             raise ValueError(f"codes {codes.shape} should be [{channels}, 1..{full}, {components}]")
         self._check(codes.shape[1])
-        size = self.put(*self._packed(codes))
+        size = self.put(*self._packed(codes, coarser))
         if self._hash is not None:
             self._hash.update(codes)
         return size
 
-    def _packed(self, codes: NDArray[np.integer]) -> tuple[Kind, int, bytes]:
-        kind, payload = pack_codes(codes, self.tables, self.header.step)
-        return kind, codes.shape[1], payload
+    def size_of(self, codes: NDArray[np.integer], coarser: int = 0) -> int:
+        """Bytes that `write` would write."""
+        return len(self._sealed(*self._packed(codes, coarser)))
+
+    def _packed(self, codes: NDArray[np.integer], coarser: int) -> tuple[Kind, int, bytes, int]:
+        kind, payload = pack_codes(codes, self.tables, self.header.step + coarser)
+        return kind, codes.shape[1], payload, coarser
 
     def lose(self, frames: int) -> None:
         """As `PacketWriter.lose`; the file then names no hash of its integers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import secrets
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -29,6 +30,7 @@ from .synthesis import Synthesis
 
 FALLBACK_POINT = {"fidelity": 0.98, "step": 0}
 LIVE_BLOCK = 8  # frames that the encoder takes at once when they are to be written soon
+SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 LARGEST_CODE = (1 << 20) - 1
 
 
@@ -100,6 +102,7 @@ class Codec:
         rule: str = "sigma",
         quality: float | None = None,
         bitrate: float | None = None,
+        cap: float | None = None,
         packet: int | None = None,
         live: bool = False,
         flush: bool = False,
@@ -112,6 +115,7 @@ class Codec:
             fidelity, components, step, rule, quality: the operating point, as for `encode`.
             bitrate: of the file, in kbit/s: the step, and with it the components unless they are given, are chosen so
                 that the file comes nearest. The network runs once; what it says is kept until then.
+            cap: kbit/s that no packet may exceed: one that would is quantised more coarsely, as far as it takes.
             packet: frames in a packet, 64 by default.
             live: a frame a packet and little delay: 0.8 s of sound instead of 22. The noise's seed is drawn at random,
                 so that no packet of another stream can be taken for one of this.
@@ -141,11 +145,15 @@ class Codec:
                 header = self._fitted(spool, header, bitrate * counted.samples / rate, fixed)
         writer: Writer | None = None
         for part in values:
-            codes = self._quantised(part, header)
+            codes, coarser = self._quantised(part, header), 0
+            if cap is not None:
+                room = int(cap * 1000 / 8 * part.shape[1] * self.hop / self.rate)
+                probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]
+                codes, coarser = self._capped(part, probe, room)
             if writer is None:
                 header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes))
                 writer = Writer(out, header, self.tables, flush=flush)
-            writer.write(codes)
+            writer.write(codes, coarser)
         if spool is not None:
             spool.close()
         if writer is None:
@@ -164,6 +172,27 @@ class Codec:
         steps = self.basis.steps(header.step)[: header.components].astype(np.float64)
         exact = values[..., : header.components] / steps
         return np.rint(exact.clip(-LARGEST_CODE, LARGEST_CODE)).astype(np.int32)
+
+    def _capped(self, values: np.ndarray, writer: Writer, room: int) -> tuple[np.ndarray, int]:
+        """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is."""
+        header = writer.header
+        if room < SMALLEST:
+            what = f"a packet of {values.shape[1]} frames would have to fit into {room} bytes"
+            raise UsageError(what, advice="raise the cap, or put more frames into a packet")
+        steps = [step for step in self.tables.steps.tolist() if step >= header.step]
+
+        def at(step: int) -> np.ndarray:
+            return self._quantised(values, replace(header, step=step))
+
+        def fits(codes: np.ndarray, step: int) -> bool:
+            return writer.size_of(codes, step - header.step) <= room
+
+        step = steps[bisect_left(steps, True, hi=len(steps) - 1, key=lambda q: fits(at(q), q))]
+        codes = at(step)
+        if not fits(codes, step):  # the coarsest is not enough: the last components have to go
+            kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step))
+            codes = _first(codes, kept)
+        return codes, step - header.step
 
     def _fitted(self, spool: Spool, header: Header, kilobits: float, fixed: bool) -> Header:
         """The header at the operating point whose file is nearest to so many kilobits."""
@@ -302,6 +331,13 @@ class Codec:
                 f"this one has {self.tables_id.hex()}",
                 name=header.model_name, expected=header.tables_id.hex(), found=self.tables_id.hex(),
             )  # fmt: skip
+
+
+def _first(codes: np.ndarray, components: int) -> np.ndarray:
+    """The codes with all but the first components zero."""
+    kept = codes.copy()
+    kept[..., components:] = 0
+    return kept
 
 
 class _Count:

@@ -57,7 +57,8 @@ class StreamCodec(Protocol):
         self, blocks: Iterable[Samples], rate: int, channels: int, out: BinaryIO, *, samples: int | None = None,
         fidelity: float | None = None, components: int | None = None, step: int | None = None,
         rule: str = "sigma", tags: Mapping[str, str] | None = None, quality: float | None = None,
-        bitrate: float | None = None, packet: int | None = None, live: bool = False, flush: bool = False,
+        bitrate: float | None = None, cap: float | None = None, packet: int | None = None, live: bool = False,
+        flush: bool = False,
     ) -> Header: ...  # fmt: skip
 
     def decode_stream(

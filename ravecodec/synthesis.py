@@ -63,7 +63,10 @@ class Synthesis:
 
     def _values(self, packet: Packet, last: np.ndarray) -> np.ndarray:
         if packet.codes is not None:
-            values: np.ndarray = packet.codes * self._steps
+            steps = self._steps
+            if packet.coarser:
+                steps = self.basis.steps(self.header.step + packet.coarser)[: self.header.components].astype(np.float64)
+            values: np.ndarray = packet.codes * steps
             return values
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
         return last * fade[None, :, None]

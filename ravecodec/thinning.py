@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from bitstream import FidelityRule, Reader
-from bitstream.thin import Thinned, thinned_header, write_codes
+from bitstream.thin import Thinned, cut, thinned_header, write_codes
 from ravecodec.basis import RULES
 from ravecodec.errors import UsageError
 from ravecodec.modeldata import ModelData
@@ -35,7 +35,7 @@ def thin(
         raise UsageError("give one of components, fidelity and bitrate")
     reader = Reader(source, data.tables)
     header = reader.header
-    parts = [(packet.frames, packet.codes) for packet in reader.packets()]
+    packets = list(reader.packets())
     report = reader.report
 
     def write(count: int, to: BinaryIO) -> Thinned:
@@ -43,8 +43,7 @@ def thin(
             kept = thinned_header(header, count, fidelity, FidelityRule(RULES.index(rule)))
         except ValueError as error:
             raise UsageError(str(error)) from error
-        cut = ((frames, None if codes is None else codes[..., :count]) for frames, codes in parts)
-        writer = write_codes(cut, to, kept, data.tables)
+        writer = write_codes((cut(packet, count) for packet in packets), to, kept, data.tables)
         writer.close(report.samples if header.samples is None else None)
         return Thinned(writer.header, writer.bytes_written, report)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from itertools import pairwise
@@ -195,3 +196,53 @@ def test_one_flipped_bit_of_a_weight_is_another_model(
         load(path).decode(data)
     assert codec.model_id.hex() != altered
     assert codec.model_id.hex() in str(caught.value) and altered in str(caught.value)
+
+
+@pytest.mark.parametrize(("cap", "packet"), [(2.0, 64), (1.0, 16), (3.0, 1), (0.8, 8)])
+def test_no_packet_exceeds_its_cap(codec: Codec, audio: np.ndarray, cap: float, packet: int) -> None:
+    sound = audio[: 5 * 48000, 0].copy()
+    sound[48000:96000] *= 0.01
+    out = io.BytesIO()
+    codec.encode_stream([sound[:, None]], 48000, 1, out, components=128, step=-12, cap=cap, packet=packet)
+    reader = Reader.from_bytes(out.getvalue(), codec.tables)
+    packets = list(reader.packets())
+    assert reader.report.exact
+    for found in packets:
+        assert found.total_bytes * 8 <= cap * 1000 * found.frames * 2048 / 48000
+    assert len({p.coarser for p in packets}) > (1 if packet > 1 else 0)
+    decoded, _ = codec.decode(out.getvalue())
+    assert np.isfinite(decoded).all()
+    thinned = io.BytesIO()
+    thin(io.BytesIO(out.getvalue()), thinned, codec.tables, 20)
+    for one, other in zip(Reader.from_bytes(thinned.getvalue(), codec.tables).packets(), packets, strict=True):
+        assert other.codes is not None and one.coarser == other.coarser
+        assert np.array_equal(one.codes, other.codes[..., :20])  # type: ignore[arg-type]
+    repaired = io.BytesIO()
+    bitstream.repair(io.BytesIO(out.getvalue()), repaired, codec.tables)
+    assert repaired.getvalue() == out.getvalue()
+
+
+def test_a_cap_that_is_not_needed_changes_nothing_and_one_that_is_too_small_is_refused(
+    codec: Codec, audio: np.ndarray
+) -> None:
+    plain, capped = io.BytesIO(), io.BytesIO()
+    codec.encode_stream([audio[:96000]], 48000, 2, plain, samples=96000)
+    codec.encode_stream([audio[:96000]], 48000, 2, capped, samples=96000, cap=100.0)
+    assert capped.getvalue() == plain.getvalue()
+    with pytest.raises(UsageError, match="raise the cap"):
+        codec.encode_stream([audio], 48000, 2, io.BytesIO(), live=True, cap=0.5)
+
+
+def test_a_coarser_packet_sounds_as_a_file_of_that_step(codec: Codec, audio: np.ndarray) -> None:
+    """The same integers under a header of their step and under a finer one with coarser packets."""
+    data = codec.encode(audio[:96000, 0], 48000, step=4)
+    reader = Reader.from_bytes(data, codec.tables)
+    packets = list(reader.packets())
+    out = io.BytesIO()
+    header = dataclasses.replace(reader.header, step=-4)
+    with bitstream.Writer(out, header, codec.tables) as writer:
+        for packet in packets:
+            assert packet.codes is not None
+            writer.write(packet.codes, 8)
+    assert np.array_equal(codec.decode(out.getvalue())[0], codec.decode(data)[0])
+    assert len(out.getvalue()) <= len(data) + 3 * len(packets)

@@ -62,6 +62,9 @@ def add(commands: Commands) -> None:
         "--bitrate", type=number(0.05, 1000), metavar="K", help="kbit/s of the whole file: chooses the step, and what"
         " of fidelity and components is not given",
     )
+    parser.add_argument(
+        "--cbr-ish", type=number(0.05, 1000), metavar="K", help="kbit/s that no packet may exceed: for live use"
+    )
     parser.add_argument("--packet-frames", type=whole(1, 1024), metavar="N", help="frames in a packet (default: 64)")
     parser.add_argument(
         "--live", action="store_true", help="one frame a packet, written at once; OUT grows in place"
@@ -91,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         "rule": arguments.rule,
         "quality": arguments.quality,
         "bitrate": arguments.bitrate,
+        "cap": arguments.cbr_ish,
         "packet": arguments.packet_frames,
         "live": arguments.live,
         "tags": dict(arguments.tag),
