@@ -11,7 +11,8 @@ from typing import Any
 
 PACKAGES = (
     "ravecodec", "numpy", "scipy", "torch", "constriction", "soundfile", "soxr",
-    "pesq", "pystoi", "pyloudnorm", "bjontegaard", "joblib", "matplotlib",
+    "pesq", "pystoi", "pyloudnorm", "visqol-python", "numba", "zimtohrli", "pyworld",
+    "bjontegaard", "joblib", "distributed", "matplotlib", "transformers", "snac",
 )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ class Results:
 
     `about` holds: created, corpus, seed, bootstrap, machine, packages, git, points (settings of each, and
     what identifies its codec: a model's hash, a program's version), metrics (title, direction, unit, kinds,
-    definition and version of each, in the order of the tables).
+    definition and version of each, in the order of the tables), cost (seconds by metric), left_out (metrics whose
+    package is not installed, and the command that installs it).
     """
 
     about: Mapping[str, Any]

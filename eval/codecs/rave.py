@@ -28,15 +28,16 @@ class RaveCodec(Codec):
         components: int | None = None,
         step: int | None = None,
         rule: str | None = None,
+        bitrate: float | None = None,
     ) -> None:
-        given = {"fidelity": fidelity, "components": components, "step": step, "rule": rule}
+        given = {"fidelity": fidelity, "components": components, "step": step, "rule": rule, "bitrate": bitrate}
         self.options = {key: value for key, value in given.items() if value is not None}
         super().__init__(model=model, **self.options)
         self.model = model
 
     @property
     def label(self) -> str:
-        short = {"fidelity": "f", "components": "r", "step": "q", "rule": "rule"}
+        short = {"fidelity": "f", "components": "r", "step": "q", "rule": "rule", "bitrate": "kbps"}
         parts = [f"{short[key]}={value}" for key, value in self.options.items()]
         name = self.name if self.model == "default" else f"{self.name} {Path(self.model).stem}"
         return " ".join([name, *parts])

@@ -24,10 +24,25 @@ def add(commands: Commands) -> None:
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="see `ravecodec models`")
     parser.add_argument("--fidelity", type=float, nargs="+", metavar="F", help="fidelities (default: 0.5 ... 0.999)")
     parser.add_argument("--step", type=int, nargs="+", metavar="Q", help="steps (default: -8 0 8)")
+    parser.add_argument("--bitrate", type=float, nargs="+", default=[], metavar="K", help="also at these, kbit/s")
     parser.add_argument("--opus", type=float, nargs="*", default=[], metavar="KBPS", help="Opus beside it, kbit/s")
     parser.add_argument("--no-anchors", action="store_true", help="leave out the anchors")
-    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="default: all")
+    parser.add_argument(
+        "--codec", nargs="+", default=[], metavar="NAME:KEY=VALUE,...", help="other codecs, e.g. vorbis:bitrate=48"
+    )
+    parser.add_argument(
+        "--shell", nargs=3, action="append", default=[], metavar=("NAME", "ENC", "DEC"),
+        help="a codec as two commands with {in} and {out}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metrics", nargs="+", metavar="NAME", help="names, default (quick and installed) or all (with ViSQOL)"
+    )
     parser.add_argument("--jobs", type=whole(1, 512), default=1, metavar="N", help="processes (default: 1)")
+    parser.add_argument("--backend", choices=("loky", "dask"), default="loky", help="what starts the processes")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="a running dask scheduler")
+    parser.add_argument(
+        "--limit", type=float, default=300.0, metavar="S", help="seconds for a clip at a point, 0: no limit"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the confidence intervals")
     parser.add_argument("--report", action="store_true", help="write report.html: curves, sounds, a blind test")
     parser.add_argument(
@@ -39,7 +54,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
-    from eval import analysis, sweep, table
+    from eval import analysis, cost, sweep, table
     from eval.errors import Unavailable
 
     points = sweep.points(
@@ -49,10 +64,15 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.opus,
         not arguments.no_anchors,
     )
+    points += [sweep.Point("ravecodec", {"model": arguments.model, "bitrate": rate}) for rate in arguments.bitrate]
+    points += [sweep.parse(text) for text in arguments.codec]
+    points += [sweep.Point("shell", {"title": n, "encode": e, "decode": d}) for n, e, d in arguments.shell]
     results = sweep.run(
-        Path(arguments.data), Path(arguments.out), points, arguments.metrics, arguments.jobs, seed=arguments.seed
-    )
+        Path(arguments.data), Path(arguments.out), points, arguments.metrics, arguments.jobs, seed=arguments.seed,
+        backend=arguments.backend, scheduler=arguments.cluster, limit=arguments.limit or None,
+    )  # fmt: skip
     print(table.text(results), end="")
+    print("\n" + cost.text(results), end="")
     out, data = Path(arguments.out), Path(arguments.data)
     found = None
     try:
