@@ -180,3 +180,35 @@ def test_a_writer_passes_over_lost_packets_but_not_beyond_the_end() -> None:
         writer.lose(1)
     with pytest.raises(ValueError, match="1 to 8 frames"):
         Writer(io.BytesIO(), HEADER, TABLES).lose(9)
+
+
+@pytest.mark.parametrize("full", [1, 8])
+def test_packets_may_have_a_step_of_their_own(full: int) -> None:
+    tables = Tables.fit({step: CODES[0] >> step // 8 for step in (0, 8, 16)})
+    header = replace(HEADER, frames_per_packet=full, tables_id=tables.id, samples=None)
+    out, sizes = io.BytesIO(), []
+    steps = [0, 8, 16, 0, 16, 8] * 8
+    with Writer(out, header, tables) as writer:
+        for start, step in zip(range(0, FRAMES, full), steps, strict=False):
+            codes = CODES[:, start : start + full] >> step // 8
+            sizes.append(writer.size_of(codes, step))
+            assert writer.write(codes, step) == sizes[-1]
+    reader = Reader.from_bytes(out.getvalue(), tables)
+    for packet, step in zip(reader.packets(), steps, strict=False):
+        assert packet.coarser == step and packet.codes is not None
+        start = packet.start_frame
+        assert np.array_equal(packet.codes, CODES[:, start : start + packet.frames] >> step // 8)
+    assert reader.report.exact and reader.report.frames == FRAMES
+    with pytest.raises(ModelError):
+        Writer(io.BytesIO(), header, tables).write(CODES[:, :full], 1)
+
+
+def test_a_step_that_does_not_exist_makes_a_packet_impossible() -> None:
+    from bitstream.packet import Kind, seal
+
+    for coarser in (1, 63, 64, 127):
+        wrong = seal(Kind.CODED, 0, coarser * FULL, b"\x01", HEADER.stream_crc)
+        packets, reader = read(b"".join([PARTS[0], wrong, *PARTS[2:]]))
+        assert packets[0].lost and reader.report.undecodable == 1 and reader.report.lost == 1
+    outside = seal(Kind.CODED, 0, 128 * FULL, b"\x01", HEADER.stream_crc)
+    assert read(b"".join([PARTS[0], outside, *PARTS[2:]]))[1].report.skipped_bytes == len(outside)
