@@ -25,7 +25,7 @@ from .basis import RULES, Basis
 from .decoding import Decoded, length_at, samples_of, sound, target_rate
 from .errors import AudioError, PathLike, UsageError
 from .modelfile import Model, load_model
-from .rate import NullFile, Point, Spool, choose, quality_point
+from .rate import NullFile, Point, Spool, choose, first_fit, quality_point
 from .synthesis import Synthesis
 
 FALLBACK_POINT = {"fidelity": 0.98, "step": 0}
@@ -144,12 +144,14 @@ class Codec:
                 fixed = fidelity is not None or components is not None
                 header = self._fitted(spool, header, bitrate * counted.samples / rate, fixed)
         writer: Writer | None = None
+        hint = 0
         for part in values:
             codes, coarser = self._quantised(part, header), 0
             if cap is not None:
                 room = int(cap * 1000 / 8 * part.shape[1] * self.hop / self.rate)
                 probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]
-                codes, coarser = self._capped(part, probe, room)
+                codes, coarser = self._capped(part, probe, room, hint)
+                hint = coarser
             if writer is None:
                 header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes))
                 writer = Writer(out, header, self.tables, flush=flush)
@@ -173,8 +175,10 @@ class Codec:
         exact = values[..., : header.components] / steps
         return np.rint(exact.clip(-LARGEST_CODE, LARGEST_CODE)).astype(np.int32)
 
-    def _capped(self, values: np.ndarray, writer: Writer, room: int) -> tuple[np.ndarray, int]:
-        """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is."""
+    def _capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
+        """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is; `hint`: by the
+        packet before.
+        """
         header = writer.header
         if room < SMALLEST:
             what = f"a packet of {values.shape[1]} frames would have to fit into {room} bytes"
@@ -187,7 +191,8 @@ class Codec:
         def fits(codes: np.ndarray, step: int) -> bool:
             return writer.size_of(codes, step - header.step) <= room
 
-        step = steps[bisect_left(steps, True, hi=len(steps) - 1, key=lambda q: fits(at(q), q))]
+        guess = next((place for place, step in enumerate(steps) if step >= header.step + hint), 0)
+        step = steps[first_fit(lambda place: fits(at(steps[place]), steps[place]), len(steps), guess)]
         codes = at(step)
         if not fits(codes, step):  # the coarsest is not enough: the last components have to go
             kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step))

@@ -84,6 +84,35 @@ def choose(
     return min(sizes, key=lambda point: (abs(sizes[point] - target), -point.components))
 
 
+def first_fit(fits: Callable[[int], bool], count: int, hint: int = 0) -> int:
+    """The first number below `count` that fits, `count` - 1 if none does; from it on all fit.
+
+    Tries few of them if the answer is near `hint`, as it is from one packet to the next.
+    """
+    hint = min(hint, count - 1)
+    jump = 1
+    if fits(hint):
+        low, high = 0, hint  # `high` fits
+        while high > low:
+            middle = max(low, high - jump)
+            if not fits(middle):
+                low = middle + 1
+                break
+            high, jump = middle, 2 * jump
+    else:
+        low, high = hint + 1, count - 1
+        while low < high:
+            middle = min(high, low + jump - 1)
+            if fits(middle):
+                high = middle
+                break
+            low, jump = middle + 1, 2 * jump
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle + 1, high)
+    return min(low, count - 1)
+
+
 class Spool:
     """Rotated latents [channels, frames, components] float32, packet by packet, read as often as needed.
 

@@ -20,7 +20,7 @@ from bitstream import Header, ModelError, Reader, thin
 from ravecodec.codec import Codec, load
 from ravecodec.errors import UsageError
 from ravecodec.modelfile import model_id
-from ravecodec.rate import QUALITIES, Point, Spool, choose, quality_point
+from ravecodec.rate import QUALITIES, Point, Spool, choose, first_fit, quality_point
 
 STEPS = list(range(-24, 9))
 
@@ -100,6 +100,18 @@ def test_the_nearest_point_is_found_with_few_codings(target: float, fixed: bool)
     assert abs(size(point) - target) == best
     if not fixed and 50 <= target <= 1500:
         assert best < 0.03 * target + 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 33])
+def test_the_first_that_fits_is_found_from_any_hint(count: int) -> None:
+    for answer in range(count + 1):
+        for hint in range(count + 2):
+            asked: list[int] = []
+            found = first_fit(lambda n: asked.append(n) is None and n >= answer, count, hint)  # noqa: B023
+            assert found == min(answer, count - 1)
+            assert len(asked) <= 12 and all(0 <= n < count for n in asked)
+            if 0 < hint == answer < count:
+                assert len(asked) == 2
 
 
 def test_qualities_rise(codec: Codec, audio: np.ndarray) -> None:
@@ -200,8 +212,8 @@ def test_one_flipped_bit_of_a_weight_is_another_model(
 
 @pytest.mark.parametrize(("cap", "packet"), [(2.0, 64), (1.0, 16), (3.0, 1), (0.8, 8)])
 def test_no_packet_exceeds_its_cap(codec: Codec, audio: np.ndarray, cap: float, packet: int) -> None:
-    sound = audio[: 5 * 48000, 0].copy()
-    sound[48000:96000] *= 0.01
+    sound = audio[: (2 if packet == 1 else 5) * 48000, 0].copy()
+    sound[48000:72000] *= 0.01
     out = io.BytesIO()
     codec.encode_stream([sound[:, None]], 48000, 1, out, components=128, step=-12, cap=cap, packet=packet)
     reader = Reader.from_bytes(out.getvalue(), codec.tables)
