@@ -16,6 +16,8 @@ QUALITIES = (
     (0.2, 8), (0.35, 8), (0.5, 8), (0.65, 7), (0.8, 4), (0.92, 1), (0.98, -3), (0.99, -8), (0.99, -13), (0.995, -18),
     (0.999, -24),
 )  # fmt: skip
+NEAR = 0.01  # of the target: near enough to stop looking
+NEIGHBOURS = 3  # numbers of components tried where few are left
 _IN_MEMORY = 128 << 20  # bytes of components that are kept there; more go to a temporary file
 
 
@@ -76,7 +78,11 @@ def choose(
         step = coarse_first[place]
         if size(step, components) > target:  # too large even so
             few = last(1, components, lambda count: size(step, count) <= target)
-            last(0, len(coarse_first) - 1, lambda at: size(coarse_first[at], few) <= target)
+            # Each of the few components is a large part of the file: fewer of them with a finer step may come nearer.
+            for count in range(few, max(0, few - NEIGHBOURS), -1):
+                last(0, len(coarse_first) - 1, lambda at: size(coarse_first[at], count) <= target)  # noqa: B023
+                if min(abs(found - target) for found in sizes.values()) < NEAR * target:
+                    break
         elif place == len(coarse_first) - 1:
             last(components, most, lambda count: size(step, count) <= target)
         else:
