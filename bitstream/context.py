@@ -37,8 +37,8 @@ class Context:
 
     components [N]: which, ascending. normal, scale, level [S, N]: how a component's integers at a step relate to the
     network's units. feed [N, 10, H]: what a decoded component tells the later ones; straight [N, 10, N, 2]: the same,
-    past the hidden units. beside [N, 12, H]: a component's own neighbours in time; across [N, 6, H]: the channel before;
-    state [N, 10, H]: level, edges, step. out [N, H + 18, 2] and base [N, 2]: mean and scale from hidden units,
+    past the hidden units. beside [N, 12, H]: a component's own neighbours in time; across [N, 6, H]: the channel
+    before; state [N, 11, H]: level, edges, step. out [N, H + 18, 2] and base [N, 2]: mean and scale from hidden units,
     neighbours and channel. bank [K, 8]: row numbers. ModelError if shapes or bounds are wrong.
     """
 

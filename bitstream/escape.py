@@ -28,7 +28,7 @@ CLASS_COUNTS = (16378, *(1 << (14 - k) for k in range(1, 15)), *(1,) * 7)
 def split(
     values: NDArray[np.integer], low: Ends, high: Ends
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Classes [m] and all their bits, one after another, of the m values outside [low, high), an end for all or each."""
+    """Classes [m] and all their bits, one after another, of the m values outside [low, high)."""
     wide = values.astype(np.int64)
     number = np.where(wide >= high, 2 * (wide - high) + 1, 2 * (low - 1 - wide) + 2)
     classes = bit_length(number) - 1

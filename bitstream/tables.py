@@ -115,7 +115,7 @@ class Tables:
             if int(bank.max()) >= rows or int(self.size[bank].min()) < 2:
                 raise ModelError("tables: a row of the context network's bank is out of bounds")
 
-    def __reduce__(self) -> tuple[type[Tables], tuple[NDArray, ...]]:
+    def __reduce__(self) -> tuple[type[Tables], tuple[Any, ...]]:
         # The range coder's models cannot be pickled and are made again where they are needed.
         return Tables, (self.steps, self.row_of, self.low, self.size, self.counts, self.context)
 

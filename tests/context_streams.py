@@ -96,5 +96,6 @@ def random_file(seed: int, extreme: bool = False) -> tuple[bytes, Tables, np.nda
     out = io.BytesIO()
     with Writer(out, header, tables) as writer:
         for first in range(0, frames, full):
-            writer.write(codes[:, first : first + full])
+            coarser = int(tables.steps[-1]) - header.step
+            writer.write(codes[:, first : first + full], coarser=coarser if dice.random() < 0.3 else 0)
     return out.getvalue(), tables, codes

@@ -105,7 +105,7 @@ def test_any_bytes_decode_or_raise_a_typed_error() -> None:
 
 def small(parts: int = 2) -> tuple[dict[str, np.ndarray], Tables]:
     dice = np.random.default_rng(1)
-    rows = random_rows(dice, 2, 2) + [(0, [1 << 15])]
+    rows = [*random_rows(dice, 2, 2), (0, [1 << 15])]
     context = random_context(dice, 1, np.arange(parts), np.zeros((1, 8), int), 3)
     tables = Tables(
         [0], [[CHOSEN] * parts], [low for low, _ in rows], [len(c) for _, c in rows], [n for _, c in rows for n in c],

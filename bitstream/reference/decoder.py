@@ -11,6 +11,8 @@ import json
 import struct
 import sys
 import zlib
+from pathlib import Path
+from typing import Any
 
 Table = dict[str, list]  # an array's name to its numbers, the last index running fastest
 ARRAYS = ("steps", "row_of", "low", "size", "counts")
@@ -62,7 +64,7 @@ def read_header(data: bytes) -> tuple[dict, int]:
     flags, pos = data[pos], pos + 1
     check(flags < 128, "an unknown flag")
     body = data[:end]
-    head = {"rate": 48000, "hop": 2048, "latents": 128}
+    head: dict[str, Any] = {"rate": 48000, "hop": 2048, "latents": 128}
     if flags & 64:
         for name in head:
             head[name], pos = varint(body, pos)
@@ -217,7 +219,7 @@ class PacketDecoder:
     def run(self, rows: list[int], whole: list[int]) -> list[int]:
         """The integers of a run from each one's row and whole part."""
         values, escapes = [], []
-        for place, (row, w) in enumerate(zip(rows, whole)):
+        for place, (row, w) in enumerate(zip(rows, whole, strict=True)):
             n = self.t["size"][row]
             if row not in self.edges:
                 self.edges[row] = edges_of(self.t["counts"][self.starts[row] : self.starts[row] + n])
@@ -227,7 +229,7 @@ class PacketDecoder:
             if entry == n - 1:
                 escapes.append((place, low, low + n - 1))
         classes = [self.coder.symbol(CLASS_EDGES) for _ in escapes]
-        for (place, low, high), k in zip(escapes, classes):
+        for (place, low, high), k in zip(escapes, classes, strict=True):
             m = 1
             for _ in range(k):
                 m = 2 * m + self.coder.symbol(BIT_EDGES)
@@ -247,7 +249,7 @@ class PacketDecoder:
             members = range(0, frames, 16) if level == 0 else range(d, frames, 2 * d)
             chosen = [self.predict(n, channel, t, level, known, before) for t in members]
             values = self.run([row for row, _ in chosen], [w for _, w in chosen])
-            for t, value in zip(members, values):
+            for t, value in zip(members, values, strict=True):
                 line[t] = value
             for t in members:
                 known[t] = self.features(line[t], n)
@@ -317,10 +319,10 @@ class PacketDecoder:
 
 
 def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
-    """The integers [frame][channel][component] of a whole file and their hash in hexadecimal; Invalid if anything is."""
+    """The integers [frame][channel][component] of a whole file and their hash; Invalid if anything in it is."""
     head, pos = read_header(data)
     check(tables_id(tables) == head["tables"], "the file needs other tables")
-    decoder = PacketDecoder(tables, head["step"], head["components"])
+    decoders: dict[int, PacketDecoder] = {}
     channels, full, width = head["channels"], head["frames"], head["components"]
     whole: list[list[list[int]]] = []
     count, ended = 0, False
@@ -328,11 +330,11 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
         start = pos
         word, pos = varint(data, pos)
         index, pos = varint(data, pos)
-        kind, short, size = word & 3, word >> 2 & 1, word >> 3
-        frames = full
-        if short:
-            frames, pos = varint(data, pos)
-            check(0 < frames < full and kind != 3, "the length of a short packet")
+        kind, size, more = word & 3, word >> 3, 0
+        if word & 4:
+            more, pos = varint(data, pos)
+            check(1 <= more < 128 * full and kind != 3, "the length or step of a packet")
+        frames, step = more % full or full, head["step"] + more // full
         payload = data[pos + 4 : pos + 4 + size]
         check(len(payload) == size and pos + 4 <= len(data), "the file ends inside a packet")
         check(size <= (65536 if kind == 3 else max(65536, 8 * channels * full * width + 16)), "a payload's size")
@@ -343,12 +345,15 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
         if kind == 3:
             break
         check(not ended, "a packet after a short one")
-        count, ended = count + 1, bool(short)
+        count, ended = count + 1, frames < full
+        check(step <= 63, "a packet's step")
         if kind == 1:
             check(size == 0, "a zero packet's payload")
             codes = [[[0] * width for _ in range(frames)] for _ in range(channels)]
         else:
-            codes = decoder.decode(payload, channels, frames if kind == 0 else 1)
+            if step not in decoders:
+                decoders[step] = PacketDecoder(tables, step, width)
+            codes = decoders[step].decode(payload, channels, frames if kind == 0 else 1)
             if kind == 2:
                 codes = [lines * frames for lines in codes]
         whole += [[codes[channel][t] for channel in range(channels)] for t in range(frames)]
@@ -356,7 +361,7 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
     for frame in whole:
         for channel_codes in frame:
             digest.update(struct.pack(f"<{width}i", *channel_codes))
-    check(payload[:16] == digest.digest()[:16], "the hash over all integers")
+    check(payload[:16] in (bytes(16), digest.digest()[:16]), "the hash over all integers")
     check(varint(payload, 16)[0] == len(whole), "the number of frames")
     return whole, digest.hexdigest()
 
@@ -366,12 +371,12 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         sys.stderr.write("usage: decoder.py FILE.rvc MODEL.safetensors\n")
         return 2
-    with open(arguments[0], "rb") as file, open(arguments[1], "rb") as model:
-        try:
-            sys.stdout.write(decode(file.read(), read_tables(model.read()))[1] + "\n")
-        except Invalid as error:
-            sys.stderr.write(f"{arguments[0]}: {error}\n")
-            return 1
+    file, model = (Path(name).read_bytes() for name in arguments)
+    try:
+        sys.stdout.write(decode(file, read_tables(model))[1] + "\n")
+    except Invalid as error:
+        sys.stderr.write(f"{arguments[0]}: {error}\n")
+        return 1
     return 0
 
 

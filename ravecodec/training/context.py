@@ -1,4 +1,4 @@
-"""Training of the context network that predicts latents' integers (bitstream/SPEC.md, 6), and its conversion to integers.
+"""Training of the context network that predicts the integers (bitstream/SPEC.md, 7), and its conversion to integers.
 
 The network is trained in floats that stand on the integers' grid: weights are rounded in the forward pass and their
 gradients pass the rounding (a straight-through estimator), so that what is stored behaves as what was trained.
@@ -42,10 +42,11 @@ FINEST = -4.5  # log2 of the scale, in integers, of the bank's first class
 
 @dataclass(frozen=True)
 class ContextOptions:
-    """Size of the network and length of its training."""
+    """Size of the network and length of its training: at most `updates`, at most `passes` over the sound."""
 
     hidden: int = 96
     updates: int = 900
+    passes: int = 40
     batch: int = 16  # packets
     rate: float = 4e-3
     seed: int = 0
@@ -60,7 +61,12 @@ def _on_grid(weight: Tensor, unit: int, low: int, high: int) -> Tensor:
 
 
 class ContextNet(nn.Module):
-    """The network of SPEC.md, 6 over N components, in floats; `size` [N] is each component's standard deviation at q = 0."""
+    """The network over N components, in floats; `size` [N] is each component's standard deviation at q = 0."""
+
+    size: Tensor
+    table: Tensor
+    later: Tensor
+    steps_scale: Tensor
 
     def __init__(self, size: np.ndarray, hidden: int, seed: int) -> None:
         super().__init__()
@@ -150,14 +156,12 @@ class ContextNet(nn.Module):
 class _Hidden(torch.autograd.Function):
     """The hidden units of one component after the other, and what they add to the outputs.
 
-    told [N, M, a] is summed up over the components by its weights, near [N, M, b] counts for its own only. One function,
-    so that the units of a component stay in the cache between their sum, their rounding and their use.
+    told [N, M, a] is summed up over the components by its weights, near [N, M, b] counts for its own only. One
+    function, so that the units of a component stay in the cache between their sum, their rounding and their use.
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, told: Tensor, near: Tensor, feed: Tensor, close: Tensor, out: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, told: Tensor, near: Tensor, feed: Tensor, close: Tensor, out: Tensor) -> Tensor:
         """Outputs [N, M, 2]."""
         parts, rows, _ = told.shape
         total = told.new_zeros(rows, feed.shape[2])
@@ -171,7 +175,7 @@ class _Hidden(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """As if nothing was rounded."""
         told, near, feed, close, out, hidden = ctx.saved_tensors
         of_feed, of_close, of_out = torch.empty_like(feed), torch.empty_like(close), torch.empty_like(out)
@@ -194,13 +198,14 @@ def _by_frame(rows: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 
 def train_network(parts: list[np.ndarray], steps: list[int], options: ContextOptions) -> ContextNet:
-    """A network for latents [channels, frames, N] in units of the step at q = 0, at any of these steps."""
+    """A network for latents, each part [channels, frames, N] in units of the step at q = 0, at any of these steps."""
     everything = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
+    updates = max(20, min(options.updates, options.passes * len(everything) // (options.batch * FRAMES)))
     net = ContextNet(everything.std(0) + 0.05, options.hidden, options.seed)
     dice = np.random.default_rng(options.seed)
     learner = torch.optim.Adam(net.parameters(), options.rate)
-    pace = torch.optim.lr_scheduler.OneCycleLR(learner, options.rate, total_steps=options.updates, pct_start=0.1)
-    for codes, step in _batches(parts, steps, options, dice):
+    pace = torch.optim.lr_scheduler.OneCycleLR(learner, options.rate, total_steps=updates, pct_start=0.1)
+    for codes, step in _batches(parts, steps, updates, options.batch, dice):
         loss = net.bits(codes, step).mean()
         learner.zero_grad(set_to_none=True)
         loss.backward()
@@ -210,23 +215,19 @@ def train_network(parts: list[np.ndarray], steps: list[int], options: ContextOpt
     return net.eval()
 
 
-def _batches(parts, steps, options, dice):  # type: ignore[no-untyped-def]
+def _batches(
+    parts: list[np.ndarray], steps: list[int], updates: int, packets: int, dice: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Random packets of one length and one number of channels, quantised at random steps."""
-    by_channels = {n: [p for p in parts if len(p) == n] for n in {len(p) for p in parts}}
-    frames = {n: sum(n * p.shape[1] for p in group) for n, group in by_channels.items()}
-    counts = sorted(by_channels)
-    share = np.array([frames[n] for n in counts], dtype=np.float64)
-    for number in range(options.updates):
-        channels = int(dice.choice(counts, p=share / share.sum()))
-        group = by_channels[channels]
+    share = np.array([p.shape[0] * p.shape[1] for p in parts], dtype=np.float64)
+    longest = min(FRAMES, *(p.shape[1] for p in parts))
+    for number in range(updates):
+        part = parts[int(dice.choice(len(parts), p=share / share.sum()))]
         # Seven in eight packets are full ones; the others teach what an edge is, and packets of live use.
-        length = FRAMES if number % 8 else int(dice.choice([1, 2, 4, 8, 16, 32]))
-        usable = [p for p in group if p.shape[1] >= length]
-        weight = np.array([p.shape[1] for p in usable], dtype=np.float64)
-        count = max(1, options.batch * FRAMES // (channels * length)) if length > 8 else options.batch * 4
-        chosen = dice.choice(len(usable), size=count, p=weight / weight.sum())
-        starts = [int(dice.integers(usable[i].shape[1] - length + 1)) for i in chosen]
-        batch = np.stack([usable[i][:, s : s + length] for i, s in zip(chosen, starts, strict=True)])
+        length = longest if number % 8 else min(longest, int(dice.choice([1, 2, 4, 8, 16, 32])))
+        count = max(1, packets * FRAMES // (len(part) * length)) if length > 8 else packets * 4
+        starts = dice.integers(part.shape[1] - length + 1, size=count)
+        batch = np.stack([part[:, s : s + length] for s in starts])
         step = dice.choice(steps, size=count).astype(np.float64)
         codes = np.rint(batch / 2 ** (step / 8)[:, None, None, None])
         yield torch.from_numpy(codes.astype(np.float32)), torch.from_numpy(step.astype(np.float32))
@@ -268,9 +269,13 @@ def fit_tables(parts: list[np.ndarray], steps: list[int], options: ContextOption
     flat = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
     lively = np.flatnonzero((np.abs(flat) > 0.5 * 2 ** (LIVELY_STEP / 8)).mean(0) > LIVELY)
     static = Tables.fit(_Quantised(flat, steps))
-    if not len(lively) or all(p.shape[1] < FRAMES for p in parts):
+    if not len(lively) or len(flat) < FRAMES:
         return static
-    used = [np.ascontiguousarray(p[..., lively]) for p in parts]
+    # One after another: most of speech comes in excerpts that are shorter than a packet.
+    used = [
+        np.concatenate([p[..., lively] for p in parts if len(p) == channels], 1)
+        for channels in sorted({len(p) for p in parts})
+    ]
     with torch.enable_grad():
         net = train_network(used, steps, options)
     met = np.concatenate([_meet(net, used, step) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
