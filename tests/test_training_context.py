@@ -22,9 +22,8 @@ def source(seed: int, frames: int) -> np.ndarray:
     for t in range(1, frames):
         slow[t] = 0.95 * slow[t - 1] + dice.normal()
     loud = np.exp(0.35 * slow)[:, None]
-    return np.concatenate([slow[:, None], loud * dice.laplace(size=(frames, 4)), 0.01 * dice.normal(size=(frames, 1))], 1)[
-        None
-    ]
+    quiet = 0.01 * dice.normal(size=(frames, 1))
+    return np.concatenate([slow[:, None], loud * dice.laplace(size=(frames, 4)), quiet], 1)[None]
 
 
 @pytest.fixture(scope="module")
