@@ -1,10 +1,8 @@
 """Entropy coding of one packet: integers to payload and back, exactly.
 
-Components are coded one after another, each over all channels and frames, so that a packet can be cut to
-fewer components and a context model may look at all lower components. With static tables one component
-has one row, hence one array call of the range coder. A context model would give several rows to a
-component: `_code_run` and `_decode_run` are then called once for each of them, in an order both sides can
-derive from what is already known.
+Components are coded one after another, each channel by channel, so that a packet can be cut to fewer components and
+contexts may look at all lower components. A component with a fixed row takes one array call of the range coder; where
+the context network chooses, every integer has a row of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import escape
 from .errors import CorruptError
-from .tables import Tables, check_codes
+from .order import order
+from .predict import Predictor
+from .tables import CHOSEN, Line, Tables, check_codes
 
 WORD = 4  # bytes of the range coder's words
 
@@ -50,22 +50,29 @@ def encode(codes: NDArray[np.integer], tables: Tables, step: int) -> bytes:
     import constriction
 
     check_codes(codes)
-    symbols, escaped = tables.symbols(codes, step)
     coder = constriction.stream.queue.RangeEncoder()
-    for component, row in enumerate(tables.rows(step, codes.shape[2])):
-        outside = codes[..., component][escaped[..., component]]
-        _code_run(coder, tables, int(row), symbols[..., component].ravel(), outside)
+    for line in tables.lines(codes, step):
+        first = 0
+        for last in line.ends if line.escaped.any() else line.ends[-1:]:
+            _code_run(coder, tables, line, slice(first, last))
+            first = last
     return _shortest(coder)
 
 
-def _code_run(coder: Any, tables: Tables, row: int, symbols: NDArray[np.int32], outside: NDArray) -> None:
-    """Code symbols of one row, then the escaped values among them."""
-    model = tables.model(row)
-    if model is not None:
-        coder.encode(np.ascontiguousarray(symbols), model)
-    if outside.size:
-        low, counts = tables.row(row)
-        classes, bits = escape.split(outside.astype(np.int32), low, low + len(counts) - 1)
+def _code_run(coder: Any, tables: Tables, line: Line, part: slice) -> None:
+    """Code the symbols of a level, then the escaped values among them."""
+    rows, symbols, escaped = line.rows[part], line.symbols[part], line.escaped[part]
+    if len(line.ends) == 1:
+        model = tables.model(int(rows[0])) if len(rows) else None
+        if model is not None:
+            coder.encode(symbols.astype(np.int32), model)
+    else:
+        model = tables.model
+        for symbol, row in zip(symbols.tolist(), rows.tolist(), strict=True):
+            coder.encode(symbol, model(row))
+    if escaped.any():
+        low = line.low[part][escaped]
+        classes, bits = escape.split(line.values[part][escaped], low, low + tables.size[rows[escaped]] - 1)
         coder.encode(classes, _class_model())
         if bits.size:
             coder.encode(bits, _bit_model())
@@ -104,27 +111,52 @@ def decode(payload: bytes, tables: Tables, step: int, shape: tuple[int, int, int
     words = np.frombuffer(padded, dtype=">u4").astype(np.uint32)
     if payload[-1:] == b"\0":
         raise CorruptError("a payload ends in a zero byte")
-    codes = np.empty((components, channels * frames), dtype=np.int32)
+    codes = np.empty((components, channels, frames), dtype=np.int32)
     coder = constriction.stream.queue.RangeDecoder(words)
+    predictor = tables.predictor(step, shape)
     try:
         for component, row in enumerate(tables.rows(step, components)):
-            codes[component] = _decode_run(coder, tables, int(row), channels * frames)
+            for channel in range(channels):
+                line = codes[component, channel]
+                if row != CHOSEN:
+                    line[:] = _decode_run(coder, tables, np.full(frames, row), 0)
+                elif predictor is not None:
+                    predictor.open(component, channel)
+                    _decode_line(coder, tables, predictor, line)
+                    predictor.close()
     except AssertionError:  # constriction's word for a point outside every interval
         raise CorruptError("a payload does not decode with these tables") from None
-    return np.ascontiguousarray(codes.reshape(components, channels, frames).transpose(1, 2, 0))
+    return np.ascontiguousarray(codes.transpose(1, 2, 0))
 
 
-def _decode_run(coder: Any, tables: Tables, row: int, size: int) -> NDArray[np.int32]:
-    """The inverse of `_code_run`: `size` integers of one row."""
-    low, counts = tables.row(row)
-    model = tables.model(row)
-    high = low + len(counts) - 1
-    symbols = coder.decode(model, size) if model is not None else np.zeros(size, dtype=np.int32)
-    values = symbols + np.int32(low)
-    escaped = symbols == len(counts) - 1
+def _decode_line(coder: Any, tables: Tables, predictor: Predictor, line: NDArray[np.int32]) -> None:
+    """One channel of a component, level by level, each predicted from those before it."""
+    spread = order(len(line))
+    first = 0
+    for last in spread.ends:
+        if last > first:
+            rows, whole = predictor.rows(first, last)
+            values = _decode_run(coder, tables, rows, whole)
+            predictor.put(first, last, values)
+            line[spread.frames[first:last]] = values
+        first = last
+
+
+def _decode_run(coder: Any, tables: Tables, rows: NDArray[np.int64], whole: NDArray[np.int64] | int) -> NDArray:
+    """The inverse of `_code_run`: as many integers as there are rows, each at the whole part of its mean."""
+    if isinstance(whole, int):
+        model = tables.model(int(rows[0])) if len(rows) else None
+        symbols = coder.decode(model, len(rows)) if model is not None else np.zeros(len(rows), dtype=np.int32)
+    else:
+        decode, models = coder.decode, tables.model
+        symbols = np.array([decode(models(row)) for row in rows.tolist()])
+    low = tables.low[rows] + whole
+    values = symbols + low
+    last = tables.size[rows] - 1
+    escaped = symbols == last
     if escaped.any():
         classes = coder.decode(_class_model(), int(np.count_nonzero(escaped)))
         bits = int(classes.sum())
         plain = coder.decode(_bit_model(), bits) if bits else np.empty(0, dtype=np.int32)
-        values[escaped] = escape.join(classes, plain, low, high)
+        values[escaped] = escape.join(classes, plain, low[escaped], (low + last)[escaped])
     return values

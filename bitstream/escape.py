@@ -18,6 +18,7 @@ from .errors import CorruptError
 
 VALUE_MAX = (1 << 20) - 1  # the largest magnitude of an integer in a packet
 LOW_MAX = 1 << 15  # the largest magnitude of a row's end
+Ends = int | NDArray[np.int64]  # of one row, or of the row of each value
 CLASSES = 22  # n < 2**22 for every value and row within the bounds above
 
 # Halving down to one; the first gives up 6 so that the seven rarest classes have a count too. Sum 2**15.
@@ -25,7 +26,7 @@ CLASS_COUNTS = (16378, *(1 << (14 - k) for k in range(1, 15)), *(1,) * 7)
 
 
 def split(
-    values: NDArray[np.int32], low: int, high: int
+    values: NDArray[np.integer], low: Ends, high: Ends
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Classes [m] and all their bits, one after another, of the m values outside [low, high)."""
     wide = values.astype(np.int64)
@@ -36,7 +37,7 @@ def split(
 
 
 def join(
-    classes: NDArray[np.int32], bits: NDArray[np.int32], low: int, high: int
+    classes: NDArray[np.int32], bits: NDArray[np.int32], low: Ends, high: Ends
 ) -> NDArray[np.int32]:
     """The inverse of `split`; CorruptError for a value outside the format's bounds."""
     owner, shift = _bit_places(classes)
@@ -49,7 +50,7 @@ def join(
     return values.astype(np.int32)
 
 
-def bits(values: NDArray[np.int32], low: int, high: int) -> NDArray[np.float64]:
+def bits(values: NDArray[np.integer], low: Ends, high: Ends) -> NDArray[np.float64]:
     """Model bits of each escaped value: its class and its plain bits, without the escape symbol itself."""
     wide = values.astype(np.int64)
     number = np.where(wide >= high, 2 * (wide - high) + 1, 2 * (low - 1 - wide) + 2)

@@ -83,3 +83,51 @@ def _to_counts(density: NDArray[np.float64], low: int) -> Row:
                 counts[place] += unit
                 excess += unit
     return low + first, tuple(int(count) for count in counts)
+
+
+SHAPES = [(share, wide) for share in (0.3, 0.5, 0.7, 0.85, 1.0) for wide in (1.5, 2.0, 3.0, 4.5)]
+STRETCHES = 2.0 ** (np.arange(-8, 9) / 8)
+PRIOR = 40.0  # integers that a distribution of the usual shape counts for, beside those met
+
+
+def fit_bank(met: NDArray[np.integer], finest: float) -> list[list[Row]]:
+    """Rows [K][8] of a context network's bank from what it met.
+
+    met [n, 3]: the class and the eighth that were chosen for an integer, and the integer less the whole part of its
+    mean. Class k stands for a scale of about 2^(finest + k / 8) integers. Each class has the shape, of a family of two
+    logistic distributions, that suits what it met best; what was met then outweighs it where there is much of it.
+    """
+    classes = int(met[:, 0].max()) + 1
+    order = np.argsort(met[:, 0], kind="stable")
+    ends = np.searchsorted(met[order, 0], np.arange(classes + 1))
+    shape = (0.7, 1.0, 2.0)
+    rows = []
+    for number in range(classes):
+        scale = 0.55 * 2 ** (finest + number / 8)
+        fractions, offsets = met[order[ends[number] : ends[number + 1]], 1:].T
+        reach = min(int(40 * scale) + 3, MAX_ROW // 2 - 2)
+        # A mean in the middle of its eighth; the mirror image of every integer is as likely as itself.
+        mirrored = np.where(fractions > 0, 1 - offsets, -offsets), -fractions % 8
+        offsets = np.concatenate([offsets, mirrored[0]])
+        fractions = np.concatenate([fractions, mirrored[1]])
+        inside = np.abs(offsets) <= reach
+        counts = np.zeros((8, 2 * reach + 1))
+        np.add.at(counts, (fractions[inside], offsets[inside] + reach), 0.5)
+        if counts.sum() >= 200:
+            shape = max(
+                ((share, stretch, wide) for share, wide in SHAPES for stretch in STRETCHES),
+                key=lambda s: float((counts * np.log(_discrete(s, scale, reach) + 1e-9)).sum()),
+            )
+        usual = _discrete(shape, scale, reach)
+        total = counts.sum(1, keepdims=True)
+        density = (counts + PRIOR * usual) / (total + PRIOR)
+        rows.append([_to_counts(line, -reach) for line in density])
+    return rows
+
+
+def _discrete(shape: tuple[float, float, float], scale: float, reach: int) -> NDArray[np.float64]:
+    """Probabilities [8, 2 reach + 1] of the integers around a mean of 0/8 ... 7/8."""
+    share, stretch, wide = shape
+    edges = np.arange(-reach, reach + 2)[None] - 0.5 - np.arange(8)[:, None] / 8
+    below = [1 / (1 + np.exp(-(edges / (scale * stretch * w)).clip(-40, 40))) for w in (1.0, wide)]
+    return np.diff(share * below[0] + (1 - share) * below[1], axis=1)

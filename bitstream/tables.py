@@ -5,14 +5,15 @@ stands for every integer outside. The counts of a row sum to 2**15 and none is z
 be coded and the conversion to the range coder's 24 bits is exact integer arithmetic. A row that is the
 escape alone has one possible symbol: nothing is coded for it, and each integer goes to the escape code.
 
-Rows are stored once and referred to by number, so a context model is a larger map of row numbers, not
-another file.
+Rows are stored once and referred to by number. For a step and a component the number is fixed, or it is left
+to a context network, which chooses one for every integer (context.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,33 +21,61 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import escape
+from .context import Context
 from .errors import ModelError
 from .header import MAX_LATENTS, STEP_RANGE
+from .order import order
+from .predict import Predictor, Weights
 
 ROW_SUM = 1 << 15
 MAX_ROW = 4096  # entries, the escape among them
 MAX_ROWS = 1 << 20
 MAX_COUNTS = 1 << 25  # entries of all rows together
+CHOSEN = -1  # in `row_of`: the context network chooses
 
 Row = tuple[int, Sequence[int]]  # the first integer, and the counts with the escape last
 
 
-class Tables:
-    """Integer count rows for the steps and components of a model; immutable.
+@dataclass(frozen=True, eq=False)
+class Line:
+    """The integers of one channel of one component of a packet, in coding order, and how each is coded.
 
-    steps [S], ascending; row_of [S, D], the row of each step and component; low [R] and size [R], each
-    row's first integer and number of entries; counts, the entries of all rows one after another.
-    ModelError if any of it breaks the rules above.
+    values, rows, low and symbols [T]: the integer, its row, the first integer of that row where it stands, and the
+    row's entry for it; escaped [T]: whether that is the escape. ends: where each level of the order ends.
+    """
+
+    component: int
+    values: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    low: NDArray[np.int64]
+    symbols: NDArray[np.int64]
+    escaped: NDArray[np.bool_]
+    ends: tuple[int, ...]
+
+
+class Tables:
+    """Integer count rows for the steps and components of a model, and what chooses among them; immutable.
+
+    steps [S], ascending; row_of [S, D], the row of each step and component, -1 where the context network
+    chooses; low [R] and size [R], each row's first integer and number of entries; counts, the entries of all
+    rows one after another. ModelError if any of it breaks the rules above.
     """
 
     def __init__(
-        self, steps: ArrayLike, row_of: ArrayLike, low: ArrayLike, size: ArrayLike, counts: ArrayLike
+        self,
+        steps: ArrayLike,
+        row_of: ArrayLike,
+        low: ArrayLike,
+        size: ArrayLike,
+        counts: ArrayLike,
+        context: Context | None = None,
     ) -> None:
         self.steps = _integers("steps", steps, 1)
         self.row_of = _integers("row_of", row_of, 2)
         self.low = _integers("low", low, 1)
         self.size = _integers("size", size, 1)
         self.counts = _integers("counts", counts, 1)
+        self.context = context
         self._check()
         self.start = np.concatenate([[0], np.cumsum(self.size)])
         if self.start[-1] != len(self.counts):
@@ -54,7 +83,8 @@ class Tables:
         if (np.add.reduceat(self.counts, self.start[:-1]) != ROW_SUM).any():
             raise ModelError(f"tables: the counts of a row do not sum to {ROW_SUM}")
         self._step_place = {int(step): place for place, step in enumerate(self.steps)}
-        self._models: dict[int, Any] = {}
+        self._models: list[Any] = [None] * len(self.low)
+        self._weights = Weights(context) if context is not None else None
         for array in (self.steps, self.row_of, self.low, self.size, self.counts, self.start):
             array.setflags(write=False)
 
@@ -66,7 +96,7 @@ class Tables:
             (self.row_of.shape[0] == steps and 0 < self.row_of.shape[1] <= MAX_LATENTS, "shape of row_of"),
             (len(self.size) == rows, "length of size"),
             (_within(self.steps, *STEP_RANGE) and bool((np.diff(self.steps) > 0).all()), "steps"),
-            (_within(self.row_of, 0, rows - 1), "row number"),
+            (_within(self.row_of, CHOSEN if self.context else 0, rows - 1), "row number"),
             (_within(self.size, 1, MAX_ROW), "size of a row"),
             (_within(self.low, -escape.LOW_MAX, escape.LOW_MAX), "low end of a row"),
             (_within(self.low + self.size - 1, -escape.LOW_MAX, escape.LOW_MAX), "high end of a row"),
@@ -75,10 +105,19 @@ class Tables:
         for holds, what in good:
             if not holds:
                 raise ModelError(f"tables: the {what} is out of bounds")
+        if self.context is not None:
+            chosen = np.zeros(self.row_of.shape, dtype=bool)
+            inside = self.context.components < self.row_of.shape[1]
+            chosen[:, self.context.components[inside]] = True
+            if len(self.context.normal) != steps or not inside.all() or (chosen != (self.row_of == CHOSEN)).any():
+                raise ModelError("tables: the context network has other steps or components")
+            bank = self.context.bank
+            if int(bank.max()) >= rows or int(self.size[bank].min()) < 2:
+                raise ModelError("tables: a row of the context network's bank is out of bounds")
 
-    def __reduce__(self) -> tuple[type[Tables], tuple[NDArray, ...]]:
+    def __reduce__(self) -> tuple[type[Tables], tuple[Any, ...]]:
         # The range coder's models cannot be pickled and are made again where they are needed.
-        return Tables, (self.steps, self.row_of, self.low, self.size, self.counts)
+        return Tables, (self.steps, self.row_of, self.low, self.size, self.counts, self.context)
 
     @classmethod
     def from_rows(cls, rows: Mapping[int, Sequence[Row]]) -> Tables:
@@ -121,18 +160,21 @@ class Tables:
     def from_arrays(cls, arrays: Mapping[str, NDArray]) -> Tables:
         """Tables from what `to_arrays` gave; other names in the mapping are ignored."""
         try:
-            return cls(**{name: arrays[name] for name in ("steps", "row_of", "low", "size", "counts")})
+            static = {name: arrays[name] for name in ("steps", "row_of", "low", "size", "counts")}
         except KeyError as missing:
             raise ModelError(f"tables: the array {missing} is missing") from None
+        return cls(**static, context=Context.from_arrays(arrays))
 
     def to_arrays(self) -> dict[str, NDArray]:
-        """A few plain integer arrays, little more than the counts in size."""
+        """Plain integer arrays, in the smallest types that hold their bounds."""
+        context = self.context.to_arrays() if self.context is not None else {}
         return {
             "steps": self.steps.astype(np.int16),
             "row_of": self.row_of.astype(np.int32),
             "low": self.low.astype(np.int32),
             "size": self.size.astype(np.int16),
             "counts": self.counts.astype(np.uint16),
+            **context,
         }
 
     @cached_property
@@ -149,14 +191,17 @@ class Tables:
         return self.row_of.shape[1]
 
     def rows(self, step: int, components: int) -> NDArray[np.int64]:
-        """Row numbers [components] for a step; ModelError when the tables do not cover it."""
+        """Row numbers [components] for a step, -1 where the network chooses; ModelError for what is not covered."""
+        return self.row_of[self._place(step, components), :components]
+
+    def _place(self, step: int, components: int) -> int:
         place = self._step_place.get(step)
         if place is None or components > self.components:
             raise ModelError(
                 f"the tables {self.id.hex()} have no rows for step {step} and {components} components",
                 found=self.id.hex(),
             )
-        return self.row_of[place, :components]
+        return place
 
     def row(self, number: int) -> tuple[int, NDArray[np.int64]]:
         """First integer of a row, and its counts with the escape last."""
@@ -164,37 +209,66 @@ class Tables:
 
     def model(self, number: int) -> Any:
         """The range coder's model of a row (made once), or None for a row that is the escape alone."""
-        if number not in self._models:
+        model = self._models[number]
+        if model is None and self.size[number] > 1:
             from .coder import categorical
 
-            counts = self.row(number)[1]
-            self._models[number] = categorical(counts) if len(counts) > 1 else None
-        return self._models[number]
+            model = self._models[number] = categorical(self.row(number)[1])
+        return model
 
-    def symbols(self, codes: NDArray, step: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Entry of its row for every integer of codes [..., components], and which of them are escapes."""
-        rows = self.rows(step, codes.shape[-1])
-        last = (self.size[rows] - 1).astype(np.int32)
-        symbols = codes.astype(np.int32) - self.low[rows].astype(np.int32)
+    def predictor(self, step: int, shape: tuple[int, int, int]) -> Predictor | None:
+        """What chooses the rows of a packet [channels, frames, components]; None if all of them are fixed."""
+        place = self._place(step, shape[2])
+        if self._weights is None or not (self.row_of[place, : shape[2]] == CHOSEN).any():
+            return None
+        return Predictor(self._weights, place, step, shape)
+
+    def lines(self, codes: NDArray[np.integer], step: int) -> Iterator[Line]:
+        """Codes [channels, frames, components] of a packet as they are coded, one after another."""
+        channels, frames, components = codes.shape
+        predictor = self.predictor(step, (channels, frames, components))
+        spread = order(frames)
+        for component, row in enumerate(self.rows(step, components)):
+            for channel in range(channels):
+                values = codes[channel, :, component].astype(np.int64)
+                if row != CHOSEN:
+                    rows = np.full(frames, row)
+                    yield self._line(component, values, rows, self.low[rows], (frames,))
+                    continue
+                assert predictor is not None
+                values = values[spread.frames]
+                predictor.open(component, channel)
+                predictor.put(0, frames, values)
+                rows, whole = predictor.rows(0, frames)
+                predictor.close()
+                yield self._line(component, values, rows, self.low[rows] + whole, spread.ends)
+
+    def _line(
+        self, component: int, values: NDArray, rows: NDArray, low: NDArray, ends: tuple[int, ...]
+    ) -> Line:
+        last = self.size[rows] - 1
+        symbols = values - low
         escaped = (symbols < 0) | (symbols >= last)
-        np.copyto(symbols, np.broadcast_to(last, symbols.shape), where=escaped)
-        return symbols, escaped
+        symbols[escaped] = last[escaped]
+        return Line(component, values, rows, low, symbols, escaped, ends)
 
     def component_bits(self, codes: NDArray, step: int) -> NDArray[np.float64]:
-        """Model bits -sum(log2 p) of each component of codes [..., components], escapes included, uncoded."""
+        """Model bits -sum(log2 p) of each component of a packet's codes [..., frames, components], without coding."""
         check_codes(codes)
-        flat = codes.reshape(-1, codes.shape[-1])
-        rows = self.rows(step, flat.shape[1])
-        symbols, escaped = self.symbols(flat, step)
-        total = self._cost[self.start[rows] + symbols].sum(axis=0)
-        for component in np.flatnonzero(escaped.any(axis=0)):
-            low, counts = self.row(rows[component])
-            outside = flat[escaped[:, component], component]
-            total[component] += escape.bits(outside, low, low + len(counts) - 1).sum()
+        total = np.zeros(codes.shape[-1])
+        self.rows(step, codes.shape[-1])
+        if not codes.size:
+            return total
+        for line in self.lines(codes.reshape(-1, *codes.shape[-2:]), step):
+            total[line.component] += self._cost[self.start[line.rows] + line.symbols].sum()
+            if line.escaped.any():
+                low = line.low[line.escaped]
+                high = low + self.size[line.rows[line.escaped]] - 1
+                total[line.component] += escape.bits(line.values[line.escaped], low, high).sum()
         return total
 
     def bits(self, codes: NDArray, step: int) -> float:
-        """Model bits of codes [..., components] at a step: what an ideal coder spends, without coding."""
+        """Model bits of a packet's codes [..., frames, components] at a step: what an ideal coder spends."""
         return float(self.component_bits(codes, step).sum())
 
     @cached_property

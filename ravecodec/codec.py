@@ -18,6 +18,7 @@ import torch
 
 from bitstream import FidelityRule, Header, Layout, ModelError, Reader, Writer, seed_of
 from bitstream.header import MAX_SYMBOLS
+from bitstream.optimise import USUAL_WEIGHT, optimise
 
 from .analysis import PACKET_FRAMES, Analysis
 from .audio import Samples, as_samples, check_channels, check_rate
@@ -72,19 +73,21 @@ class Codec:
         rule: str = "sigma",
         quality: float | None = None,
         bitrate: float | None = None,
+        rdoq: bool = False,
         tags: Mapping[str, str] | None = None,
     ) -> bytes:
         """Encode sound [n] or [n, channels] at `rate` Hz into the bytes of an .rvc file.
 
         At most one of fidelity (0 to 1, of the singular values' sum or, by `rule`, of their squares') and components;
         `step` is the quantiser's step index in eighths of an octave. Or a quality, 0 to 10; or a bitrate in kbit/s of
-        the whole file. Raises AudioError and UsageError.
+        the whole file. With `rdoq` an integer that costs much more than a smaller one gives way to it
+        (rate-distortion optimised quantisation). Raises AudioError and UsageError.
         """
         samples = as_samples(audio)
         out = io.BytesIO()
         self.encode_stream(
             [samples], rate, samples.shape[1], out, samples=len(samples), fidelity=fidelity, components=components,
-            step=step, rule=rule, quality=quality, bitrate=bitrate, tags=tags,
+            step=step, rule=rule, quality=quality, bitrate=bitrate, rdoq=rdoq, tags=tags,
         )  # fmt: skip
         return out.getvalue()
 
@@ -102,6 +105,7 @@ class Codec:
         rule: str = "sigma",
         quality: float | None = None,
         bitrate: float | None = None,
+        rdoq: bool = False,
         cap: float | None = None,
         packet: int | None = None,
         live: bool = False,
@@ -115,6 +119,7 @@ class Codec:
             fidelity, components, step, rule, quality: the operating point, as for `encode`.
             bitrate: of the file, in kbit/s: the step, and with it the components unless they are given, are chosen so
                 that the file comes nearest. The network runs once; what it says is kept until then.
+            rdoq: as for `encode`.
             cap: kbit/s that no packet may exceed: one that would is quantised more coarsely, as far as it takes.
             packet: frames in a packet, 64 by default.
             live: a frame a packet and little delay: 0.8 s of sound instead of 22. The noise's seed is drawn at random,
@@ -130,6 +135,7 @@ class Codec:
         if quality is not None:
             fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
         packet = packet or (1 if live else PACKET_FRAMES)
+        weight = USUAL_WEIGHT if rdoq else 0.0
         header = self._header(rate, channels, samples, fidelity, components, step, rule, tags, packet)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
@@ -142,15 +148,15 @@ class Codec:
             values = iter(spool)
             if counted.samples:
                 fixed = fidelity is not None or components is not None
-                header = self._fitted(spool, header, bitrate * counted.samples / rate, fixed)
+                header = self._fitted(spool, header, bitrate * counted.samples / rate, fixed, weight)
         writer: Writer | None = None
         hint = 0
         for part in values:
-            codes, coarser = self._quantised(part, header), 0
+            codes, coarser = self._quantised(part, header, weight), 0
             if cap is not None:
                 room = int(cap * 1000 / 8 * part.shape[1] * self.hop / self.rate)
                 probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]
-                codes, coarser = self._capped(part, probe, room, hint)
+                codes, coarser = self._capped(part, probe, room, hint, weight)
                 hint = coarser
             if writer is None:
                 header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes))
@@ -169,13 +175,15 @@ class Codec:
         rotated = [self.basis.rotate(z.astype(np.float64), self.latents).T for z in latents]
         return np.stack(rotated).astype(np.float32)
 
-    def _quantised(self, values: np.ndarray, header: Header) -> np.ndarray:
-        """Components [channels, frames, latents] to the integers of a file."""
+    def _quantised(self, values: np.ndarray, header: Header, weight: float) -> np.ndarray:
+        """Components [channels, frames, latents] to the integers of a file, a bit worth so many squared steps."""
         steps = self.basis.steps(header.step)[: header.components].astype(np.float64)
         exact = values[..., : header.components] / steps
-        return np.rint(exact.clip(-LARGEST_CODE, LARGEST_CODE)).astype(np.int32)
+        return optimise(exact.clip(-LARGEST_CODE, LARGEST_CODE), self.tables, header.step, weight)
 
-    def _capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
+    def _capped(
+        self, values: np.ndarray, writer: Writer, room: int, hint: int, weight: float
+    ) -> tuple[np.ndarray, int]:
         """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is; `hint`: by the
         packet before.
         """
@@ -186,7 +194,7 @@ class Codec:
         steps = [step for step in self.tables.steps.tolist() if step >= header.step]
 
         def at(step: int) -> np.ndarray:
-            return self._quantised(values, replace(header, step=step))
+            return self._quantised(values, replace(header, step=step), weight)
 
         def fits(codes: np.ndarray, step: int) -> bool:
             return writer.size_of(codes, step - header.step) <= room
@@ -199,7 +207,7 @@ class Codec:
             codes = _first(codes, kept)
         return codes, step - header.step
 
-    def _fitted(self, spool: Spool, header: Header, kilobits: float, fixed: bool) -> Header:
+    def _fitted(self, spool: Spool, header: Header, kilobits: float, fixed: bool, weight: float) -> Header:
         """The header at the operating point whose file is nearest to so many kilobits."""
 
         def at(point: Point) -> Header:
@@ -211,7 +219,7 @@ class Codec:
             out = NullFile()
             writer = Writer(out, at(point), self.tables)  # type: ignore[arg-type]
             for part in spool:
-                writer.write(self._quantised(part, writer.header))
+                writer.write(self._quantised(part, writer.header, weight))
             writer.close(samples=header.samples)
             return out.bytes
 

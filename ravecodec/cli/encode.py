@@ -63,6 +63,9 @@ def add(commands: Commands) -> None:
         " of fidelity and components is not given",
     )
     parser.add_argument(
+        "--rdoq", action="store_true", help="let integers that cost much more than smaller ones give way to these"
+    )
+    parser.add_argument(
         "--cbr-ish", type=number(0.05, 1000), metavar="K", help="kbit/s that no packet may exceed: for live use"
     )
     parser.add_argument("--packet-frames", type=whole(1, 1024), metavar="N", help="frames in a packet (default: 64)")
@@ -94,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         "rule": arguments.rule,
         "quality": arguments.quality,
         "bitrate": arguments.bitrate,
+        "rdoq": arguments.rdoq or None,
         "cap": arguments.cbr_ish,
         "packet": arguments.packet_frames,
         "live": arguments.live,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,27 @@ from ..basis import Basis, fit_basis
 from ..modelfile import load_model, save_model
 from ..network.config import NetworkConfig
 from ..network.vae import RaveNet
-from . import checkpoint
+from . import checkpoint, context
+from .stereo import stage
 from .store import Store
 
 log = logging.getLogger("ravecodec.calibrate")
 STEPS = range(-16, 25)  # eighths of an octave
 LONGEST = 20.0  # seconds of one excerpt that are measured
+STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Posterior means [frames, latents] (float32) and the mean of the posterior variance [latents]."""
+    """Posterior means [frames, latents] (float32) and the mean of the posterior variance [latents].
+
+    `lengths` are the frames of each excerpt, `pairs` the means [2, frames, latents] of mid and side of stereo sounds.
+    """
 
     means: np.ndarray
     variance: np.ndarray
+    lengths: tuple[int, ...] = ()
+    pairs: list[np.ndarray] = field(default_factory=list)
 
 
 def load_network(source: str) -> tuple[RaveNet, dict[str, Any]]:
@@ -71,7 +78,7 @@ def calibrate(
     centred = found.means - mean
     covariance = centred.T.astype(np.float64) @ centred / len(centred)
     basis = fit_basis(mean, covariance, len(centred), found.variance, np.sqrt(found.variance))
-    tables = fit_tables(basis, found.means)
+    tables = fit_tables(basis, found.means, found.lengths, found.pairs)
     log.info("%d frames; components for f = 0.99: %d (sums), %d (squares)", len(centred),
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
     notes = {**history, **(notes or {}), "calibration_frames": len(centred)}
@@ -82,36 +89,44 @@ def calibrate(
 def measure(net: RaveNet, store: Store) -> Statistics:
     """Run the encoder over all held-out excerpts of a store."""
     hop = net.config.hop
-    means, variance, frames = [], np.zeros(net.config.latents), 0
-    for excerpt in store.held_out():
+    means, variance, frames, pairs = [], np.zeros(net.config.latents), 0, []
+    dice = np.random.default_rng(0)
+    before = np.zeros(0, np.float32)
+    for number, excerpt in enumerate(store.held_out()):
         sound = store.read(excerpt)[: int(LONGEST * store.rate)]
-        sound = np.pad(sound, (0, -len(sound) % hop))
-        posterior = net.encode(torch.from_numpy(sound)[None, None])
+        posterior = net.encode(_whole(sound[None], hop))
         means.append(posterior.mean[0].T.numpy())
         variance += posterior.scale[0].square().sum(1).numpy()
         frames += len(means[-1])
+        if number % STAGED == STAGED - 1:
+            staged = stage(sound, before, store.rate, dice)
+            pairs.append(net.encode(_whole(staged.T, hop)).mean.transpose(1, 2).numpy())
+        before = sound
     if not frames:
         raise ValueError(f"{store.folder}: no held-out sound; the store is too small to calibrate on")
-    return Statistics(np.concatenate(means), variance / frames)
+    return Statistics(np.concatenate(means), variance / frames, tuple(map(len, means)), pairs)
 
 
-def fit_tables(basis: Basis, means: np.ndarray) -> Tables:
-    """Entropy tables for every step from posterior means [frames, latents]."""
-    rotated = (means.astype(np.float64) - basis.mean) / basis.unit @ basis.vectors.T.astype(np.float64)
+def _whole(sound: np.ndarray, hop: int) -> torch.Tensor:
+    """Sound [channels, n] as [channels, 1, whole frames]."""
+    return torch.from_numpy(np.pad(sound, ((0, 0), (0, -sound.shape[1] % hop))))[:, None]
 
-    class Quantised(Mapping[int, np.ndarray]):
-        # All steps at once would be fifty copies of the data.
-        def __getitem__(self, q: int) -> np.ndarray:
-            codes: np.ndarray = np.rint(rotated / basis.steps(q)).astype(np.int32)
-            return codes
 
-        def __iter__(self) -> Iterator[int]:
-            return iter(STEPS)
+def fit_tables(
+    basis: Basis, means: np.ndarray, lengths: Sequence[int] = (), pairs: Sequence[np.ndarray] = ()
+) -> Tables:
+    """Entropy tables for every step from posterior means [frames, latents], and from stereo pairs [2, frames, latents].
 
-        def __len__(self) -> int:
-            return len(STEPS)
+    `lengths` says where one sound ends and the next begins.
+    """
 
-    return Tables.fit(Quantised())
+    def in_steps(values: np.ndarray) -> np.ndarray:
+        scaled = (values.astype(np.float64) - basis.mean) / basis.unit
+        steps: np.ndarray = scaled @ basis.vectors.T.astype(np.float64) / basis.steps(0)
+        return steps
+
+    sounds = np.split(means, np.cumsum(lengths)[:-1]) if len(lengths) else [means]
+    return context.fit_tables([in_steps(s[None]) for s in sounds] + [in_steps(p) for p in pairs], list(STEPS))
 
 
 def _as_stored(net: RaveNet) -> RaveNet:

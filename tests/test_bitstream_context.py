@@ -1,0 +1,158 @@
+"""The context network: exact, restarting in every packet, looking only where a decoder can look."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from context_streams import random_codes, random_context, random_file, random_rows, random_tables
+
+from bitstream import ModelError, Reader, Tables, coder
+from bitstream.context import Context, features
+from bitstream.errors import CorruptError
+from bitstream.order import STRIDE, order
+from bitstream.reference import decoder as reference
+from bitstream.tables import CHOSEN
+
+
+def flat(tables: Tables) -> dict[str, list[int]]:
+    """Tables as the reference decoder holds them."""
+    arrays = {name.removeprefix("context_"): array for name, array in tables.to_arrays().items()}
+    return {name: array.ravel().tolist() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 16, 17, 40, 64, 65, 1024])
+def test_every_frame_comes_once_and_after_its_neighbours(length: int) -> None:
+    found = order(length)
+    assert sorted(found.frames.tolist()) == list(range(length)) and found.ends[-1] == length
+    first = 0
+    known: set[int] = set()
+    for number, last in enumerate(found.ends):
+        distance = STRIDE >> number if number else 0
+        for place in range(first, last):
+            frame = int(found.frames[place])
+            wanted = {frame + j * distance for j in (-1, 1, -3, 3)} if number else set()
+            assert {w for w in wanted if 0 <= w < length} <= known
+        known |= set(found.frames[first:last].tolist())
+        first = last
+
+
+def test_features_are_the_formula() -> None:
+    table = features()
+    for number in range(-4095, 4096, 7):
+        size = abs(number) + 4
+        power = size.bit_length() - 1
+        expected = min(max(number, -127), 127), min(16 * power + (16 * size >> power) - 48, 127)
+        assert tuple(table[number + 4095]) == expected
+    assert (np.diff(table[4095:, 1]) >= 0).all() and table[4095, 1] == 0
+
+
+@pytest.mark.parametrize("extreme", [False, True])
+def test_any_network_and_any_integers_agree_with_the_reference(extreme: bool) -> None:
+    for seed in range(120):
+        data, tables, codes = random_file(seed, extreme)
+        packets = list(Reader.from_bytes(data, tables).packets())
+        if packets:
+            assert np.array_equal(np.concatenate([p.codes for p in packets], 1), codes)
+        plain, _ = reference.decode(data, flat(tables))
+        assert plain == codes.transpose(1, 0, 2).tolist()
+
+
+def test_the_reference_refuses_what_is_damaged() -> None:
+    data, tables, codes = random_file(6)
+    assert codes.size
+    for place in range(0, len(data), 3):
+        with pytest.raises(reference.Invalid):
+            reference.decode(data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :], flat(tables))
+    for size in range(len(data)):
+        with pytest.raises(reference.Invalid):
+            reference.decode(data[:size], flat(tables))
+
+
+def test_lower_components_do_not_depend_on_higher_ones() -> None:
+    for seed in range(30):
+        dice = np.random.default_rng(seed)
+        tables = random_tables(dice)
+        codes = random_codes(dice, (2, 33, tables.components))
+        step = int(tables.steps[0])
+        whole = tables.component_bits(codes, step)
+        for count in range(1, tables.components):
+            assert np.allclose(tables.component_bits(codes[..., :count], step), whole[:count])
+
+
+def test_bits_are_what_is_paid() -> None:
+    over = []
+    for seed in range(40):
+        dice = np.random.default_rng(seed)
+        tables = random_tables(dice)
+        codes = random_codes(dice, (1, 64, tables.components))
+        step = int(tables.steps[0])
+        payload = coder.encode(codes, tables, step)
+        over.append(len(payload) - tables.bits(codes, step) / 8)
+        assert len(payload) <= tables.bits(codes, step) / 8 * 1.01 + 3
+    assert np.mean(over) < 1
+
+
+def test_any_bytes_decode_or_raise_a_typed_error() -> None:
+    for seed in range(200):
+        dice = np.random.default_rng(seed)
+        tables = random_tables(dice, extreme=seed % 2 == 0)
+        try:
+            codes = coder.decode(dice.bytes(40), tables, int(tables.steps[0]), (2, 9, tables.components))
+        except CorruptError:
+            continue
+        assert codes.shape == (2, 9, tables.components) and np.abs(codes).max() < 1 << 20
+
+
+def small(parts: int = 2) -> tuple[dict[str, np.ndarray], Tables]:
+    dice = np.random.default_rng(1)
+    rows = [*random_rows(dice, 2, 2), (0, [1 << 15])]
+    context = random_context(dice, 1, np.arange(parts), np.zeros((1, 8), int), 3)
+    tables = Tables(
+        [0], [[CHOSEN] * parts], [low for low, _ in rows], [len(c) for _, c in rows], [n for _, c in rows for n in c],
+        context,
+    )  # fmt: skip
+    return tables.to_arrays(), tables
+
+
+def test_the_id_depends_on_every_array() -> None:
+    arrays, tables = small()
+    ids = {tables.id}
+    for name in sorted(arrays):
+        if name.startswith("context_") and name != "context_components":
+            changed = arrays[name].copy()
+            changed.flat[0] ^= 1
+            ids.add(Tables.from_arrays({**arrays, name: changed}).id)
+    assert len(ids) == 12
+
+
+@pytest.mark.parametrize("name", [f"context_{field}" for field in Context.__dataclass_fields__])
+def test_damaged_networks_are_a_typed_error(name: str) -> None:
+    arrays, _ = small()
+    wide = {k: v.astype(np.int64) for k, v in arrays.items()}
+    bad = [
+        {k: v for k, v in wide.items() if k != name},
+        {**wide, name: wide[name][..., :0]},
+        {**wide, name: wide[name] + (1 << 40)},
+        {**wide, name: wide[name].astype(float)},
+        {**wide, name: wide[name].ravel()[None, None, None]},
+    ]
+    for changed in bad:
+        with pytest.raises(ModelError):
+            Tables.from_arrays(changed)
+
+
+def test_what_the_network_chooses_and_its_bank_must_fit() -> None:
+    arrays, _ = small()
+    for change in (
+        {"row_of": np.array([[CHOSEN, 0]])},
+        {"row_of": np.array([[CHOSEN, CHOSEN, CHOSEN]])},
+        {"context_components": np.array([0, 2])},
+        {"context_components": np.array([1, 0])},
+        {"context_bank": np.full((1, 8), 2)},
+        {"context_bank": np.full((1, 8), 3)},
+        {"steps": np.array([0, 1]), "row_of": np.full((2, 2), CHOSEN)},
+    ):
+        with pytest.raises(ModelError):
+            Tables.from_arrays({**arrays, **change})
+    with pytest.raises(ModelError):
+        Tables.from_arrays({k: v for k, v in arrays.items() if not k.startswith("context_")})

@@ -1,0 +1,85 @@
+"""The trained context network: it finds what predicts, in integers as in floats, and the same one every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bitstream import Tables, coder
+from bitstream.tables import CHOSEN
+from ravecodec.training.context import ContextOptions, fit_tables
+from ravecodec.training.stereo import stage
+
+STEPS = [-4, 0, 4]
+OPTIONS = ContextOptions(hidden=12, updates=150, passes=200, batch=8)
+
+
+def source(seed: int, frames: int) -> np.ndarray:
+    """Latents [1, frames, 6]: one that moves slowly, four whose loudness it tells, one that is always small."""
+    dice = np.random.default_rng(seed)
+    slow = np.zeros(frames)
+    for t in range(1, frames):
+        slow[t] = 0.95 * slow[t - 1] + dice.normal()
+    loud = np.exp(0.35 * slow)[:, None]
+    quiet = 0.01 * dice.normal(size=(frames, 1))
+    return np.concatenate([slow[:, None], loud * dice.laplace(size=(frames, 4)), quiet], 1)[None]
+
+
+@pytest.fixture(scope="module")
+def tables() -> Tables:
+    torch.set_num_threads(1)
+    return fit_tables([source(0, 3000), source(1, 3000)], STEPS, OPTIONS)
+
+
+def packets(step: int) -> list[np.ndarray]:
+    codes = np.rint(source(9, 1280) / 2 ** (step / 8)).astype(np.int32)
+    return [codes[:, first : first + 64] for first in range(0, 1280, 64)]
+
+
+def test_it_beats_fixed_rows_on_sound_it_has_not_seen(tables: Tables) -> None:
+    latents = np.concatenate([source(0, 3000), source(1, 3000)], 1)[0]
+    fixed = Tables.fit({step: np.rint(latents / 2 ** (step / 8)).astype(int) for step in STEPS})
+    for step in STEPS:
+        before, after = (sum(t.component_bits(p, step) for p in packets(step)) for t in (fixed, tables))
+        assert after.sum() < 0.9 * before.sum()
+        assert after[0] < 0.75 * before[0]  # 0.95 from frame to frame
+
+
+def test_what_never_happens_keeps_a_fixed_row(tables: Tables) -> None:
+    assert tables.row_of[0].tolist() == [CHOSEN] * 5 + [tables.row_of[0, 5]]
+    assert tables.row_of[0, 5] >= 0
+
+
+def test_payloads_are_as_small_as_the_bits_say(tables: Tables) -> None:
+    for codes in packets(0):
+        payload = coder.encode(codes, tables, 0)
+        assert len(payload) <= 1.01 * tables.bits(codes, 0) / 8 + 3
+        assert np.array_equal(coder.decode(payload, tables, 0, codes.shape), codes)
+
+
+def test_packets_of_one_frame_need_no_neighbours(tables: Tables) -> None:
+    latents = np.concatenate([source(0, 3000), source(1, 3000)], 1)[0]
+    fixed = Tables.fit({0: np.rint(latents).astype(int)})
+    frames = [codes[:, t : t + 1] for codes in packets(0) for t in range(0, 64, 7)]
+    assert sum(tables.bits(f, 0) for f in frames) < 1.1 * sum(fixed.bits(f, 0) for f in frames)
+
+
+def test_the_same_sound_gives_the_same_tables() -> None:
+    quick = ContextOptions(hidden=4, updates=20)
+    parts = [source(0, 500), np.concatenate([source(1, 200), source(2, 200)])]
+    assert fit_tables(parts, STEPS, quick).id == fit_tables(parts, STEPS, quick).id
+
+
+def test_too_little_sound_gives_fixed_rows() -> None:
+    assert fit_tables([source(0, 20)], STEPS).context is None
+    assert fit_tables([np.zeros((1, 500, 3))], STEPS).context is None
+
+
+def test_a_side_has_sound_and_is_not_its_mid() -> None:
+    dice = np.random.default_rng(0)
+    first, second = dice.normal(size=(2, 48000)).astype(np.float32) * 0.1
+    mid, side = stage(first, second[:30000], 48000, dice).T
+    assert mid.shape == (48000,) and 0 < np.square(side).mean() < np.square(mid).mean()
+    assert abs(np.corrcoef(mid, side)[0, 1]) < 0.9
+    assert stage(first, second[:0], 48000, dice).shape == (48000, 2)
