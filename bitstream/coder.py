@@ -67,9 +67,9 @@ def _code_run(coder: Any, tables: Tables, line: Line, part: slice) -> None:
         if model is not None:
             coder.encode(symbols.astype(np.int32), model)
     else:
-        model = tables.model
+        encode, models = coder.encode, tables.bank_models
         for symbol, row in zip(symbols.tolist(), rows.tolist(), strict=True):
-            coder.encode(symbol, model(row))
+            encode(symbol, models[row])
     if escaped.any():
         low = line.low[part][escaped]
         classes, bits = escape.split(line.values[part][escaped], low, low + tables.size[rows[escaped]] - 1)
@@ -148,8 +148,8 @@ def _decode_run(coder: Any, tables: Tables, rows: NDArray[np.int64], whole: NDAr
         model = tables.model(int(rows[0])) if len(rows) else None
         symbols = coder.decode(model, len(rows)) if model is not None else np.zeros(len(rows), dtype=np.int32)
     else:
-        decode, models = coder.decode, tables.model
-        symbols = np.array([decode(models(row)) for row in rows.tolist()])
+        decode, models = coder.decode, tables.bank_models
+        symbols = np.array([decode(models[row]) for row in rows.tolist()])
     low = tables.low[rows] + whole
     values = symbols + low
     last = tables.size[rows] - 1

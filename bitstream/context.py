@@ -25,7 +25,7 @@ HIDDEN_BITS, HIDDEN_MAX = 7, 255
 STRAIGHT_BITS = 2
 MEAN_BITS, MEAN_MAX = 19, 1 << 15
 CLASS_BITS = 7
-EXISTS = 64  # feature of a frame that is there
+STEP_UNIT = 8  # feature of a step, for each eighth of an octave
 AROUND_SIZE, BESIDE_SIZE, ACROSS_SIZE = 2 * len(AROUND), 3 * len(BESIDE), 2 * len(ACROSS)
 ABOUT_SIZE = LEVELS + len(AROUND)  # levels, missing frames around, another channel before
 STATE_SIZE = ABOUT_SIZE + 1  # and the step
@@ -36,10 +36,11 @@ class Context:
     """Integer arrays of a context network with H hidden units for S steps and N components.
 
     components [N]: which, ascending. normal, scale, level [S, N]: how a component's integers at a step relate to the
-    network's units. feed [N, 10, H]: what a decoded component tells the later ones; straight [N, 10, N, 2]: the same,
-    past the hidden units. beside [N, 12, H]: a component's own neighbours in time; across [N, 6, H]: the channel
-    before; state [N, 11, H]: level, edges, step. out [N, H + 18, 2] and base [N, 2]: mean and scale from hidden units,
-    neighbours and channel. bank [K, 8]: row numbers. ModelError if shapes or bounds are wrong.
+    network's units. feed [N, 10, H]: what a decoded component tells the later ones; straight [N, 10, N]: the same,
+    past the hidden units, values to means and magnitudes to scales. beside [N, 12, H]: a component's own neighbours
+    in time; across [N, 6, H]: the channel before; state [N, 11, H]: level, edges, channel, step. out [N, H + 18, 2] and
+    base [N, 2]: mean and scale from hidden units, neighbours and channel. bank [K, 8]: row numbers. ModelError if
+    shapes or bounds are wrong.
     """
 
     components: NDArray[np.int64]
@@ -74,10 +75,10 @@ class Context:
             "scale": ((steps, parts), 0, 1 << 24),
             "level": ((steps, parts), -(1 << 20), 1 << 20),
             "feed": ((parts, AROUND_SIZE, hidden), -128, 127),
-            "straight": ((parts, AROUND_SIZE, parts, 2), -128, 127),
+            "straight": ((parts, AROUND_SIZE, parts), -128, 127),
             "beside": ((parts, BESIDE_SIZE, hidden), -128, 127),
             "across": ((parts, ACROSS_SIZE, hidden), -128, 127),
-            "state": ((parts, STATE_SIZE, hidden), -(1 << 15), (1 << 15) - 1),
+            "state": ((parts, STATE_SIZE, hidden), -128, 127),
             "out": ((parts, hidden + BESIDE_SIZE + ACROSS_SIZE, 2), -128, 127),
             "base": ((parts, 2), -(1 << 24), 1 << 24),
             "bank": ((classes, FRACTIONS), 0, (1 << 20) - 1),
@@ -103,8 +104,7 @@ class Context:
 
     def to_arrays(self) -> dict[str, NDArray]:
         """Plain integer arrays, in the smallest types that hold their bounds."""
-        wide = {"components": np.int16, "state": np.int16}
-        wide |= dict.fromkeys(("normal", "scale", "level", "base", "bank"), np.int32)
+        wide = dict.fromkeys(("normal", "scale", "level", "base", "bank"), np.int32) | {"components": np.int16}
         return {f"context_{f.name}": getattr(self, f.name).astype(wide.get(f.name, np.int8)) for f in fields(self)}
 
 

@@ -106,23 +106,32 @@ def fit_bank(met: NDArray[np.integer], finest: float) -> list[list[Row]]:
         scale = 0.55 * 2 ** (finest + number / 8)
         fractions, offsets = met[order[ends[number] : ends[number + 1]], 1:].T
         reach = min(int(40 * scale) + 3, MAX_ROW // 2 - 2)
-        # A mean in the middle of its eighth; the mirror image of every integer is as likely as itself.
-        mirrored = np.where(fractions > 0, 1 - offsets, -offsets), -fractions % 8
-        offsets = np.concatenate([offsets, mirrored[0]])
-        fractions = np.concatenate([fractions, mirrored[1]])
-        inside = np.abs(offsets) <= reach
-        counts = np.zeros((8, 2 * reach + 1))
-        np.add.at(counts, (fractions[inside], offsets[inside] + reach), 0.5)
+        counts = _tally(fractions, offsets, reach)
         if counts.sum() >= 200:
             shape = max(
                 ((share, stretch, wide) for share, wide in SHAPES for stretch in STRETCHES),
                 key=lambda s: float((counts * np.log(_discrete(s, scale, reach) + 1e-9)).sum()),
             )
         usual = _discrete(shape, scale, reach)
-        total = counts.sum(1, keepdims=True)
-        density = (counts + PRIOR * usual) / (total + PRIOR)
-        rows.append([_to_counts(line, -reach) for line in density])
+        # The wider a row is, the less it matters where in an integer its mean lies.
+        together = int(np.clip(2 ** np.floor(finest + number / 8), 1, 8))
+        line: list[Row] = []
+        for first in range(0, 8, together):
+            tallied, expected = counts[first : first + together].sum(0), usual[first : first + together].mean(0)
+            density = (tallied + PRIOR * expected) / (tallied.sum() + PRIOR)
+            line += [_to_counts(density, -reach)] * together
+        rows.append(line)
     return rows
+
+
+def _tally(fractions: NDArray[np.integer], offsets: NDArray[np.integer], reach: int) -> NDArray[np.float64]:
+    """How often each offset within `reach` came at each eighth [8, 2 reach + 1]; its mirror image is as likely."""
+    mirrored = np.where(fractions > 0, 1 - offsets, -offsets), -fractions % 8
+    offsets, fractions = np.concatenate([offsets, mirrored[0]]), np.concatenate([fractions, mirrored[1]])
+    inside = np.abs(offsets) <= reach
+    counts = np.zeros((8, 2 * reach + 1))
+    np.add.at(counts, (fractions[inside], offsets[inside] + reach), 0.5)
+    return counts
 
 
 def _discrete(shape: tuple[float, float, float], scale: float, reach: int) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ BESIDE = (-1, 1, -3, 3)  # places of a frame's own neighbours, in distances of i
 AROUND = (0, -1, 1, -2, 2)  # frames at which a lower component is looked at
 ACROSS = (0, -1, 1)  # frames at which the channel before is looked at
 LEVELS = STRIDE.bit_length()
+EXISTS = 64  # input of what is so
 MARGIN = 3 * STRIDE // 2  # no neighbour is further outside a packet than this
 
 
@@ -48,9 +49,9 @@ def order(length: int) -> Order:
     at = np.arange(length)
     about = np.zeros((length, LEVELS + 5))
     for n, members in enumerate(levels):
-        about[members, n] = 1
+        about[members, n] = EXISTS
     for n, offset in enumerate(AROUND[1:]):
-        about[:, LEVELS + n] = (at + offset < 0) | (at + offset >= length)
+        about[:, LEVELS + n] = EXISTS * ((at + offset < 0) | (at + offset >= length))
     made = Order(
         frames, tuple(np.cumsum([len(at) for at in levels]).tolist()), beside + MARGIN,
         at[:, None] + np.array(AROUND) + MARGIN, at[:, None] + np.array(ACROSS) + MARGIN, about,

@@ -7,21 +7,23 @@ from numpy.typing import NDArray
 
 from .context import (
     CLASS_BITS,
-    EXISTS,
     FRACTIONS,
     HIDDEN_BITS,
     HIDDEN_MAX,
     MEAN_BITS,
     MEAN_MAX,
+    STEP_UNIT,
     STRAIGHT_BITS,
     VALUE_BITS,
     VALUE_MAX,
     Context,
     features,
 )
-from .order import MARGIN, order
+from .order import EXISTS, MARGIN, order
 
-FEATURES = features()
+FEATURES = np.pad(features(), ((0, 0), (0, 1)), constant_values=EXISTS)
+SHIFTS = np.array([MEAN_BITS, CLASS_BITS])
+LEAST = np.array([-MEAN_MAX, 0])
 Floats = NDArray[np.float64]
 
 
@@ -33,12 +35,12 @@ class Weights:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        parts = len(context.feed)
         self.feed, self.beside, self.across, self.state, self.out, self.base = (
             array.astype(np.float64)
             for array in (context.feed, context.beside, context.across, context.state, context.out, context.base)
         )
-        self.straight = context.straight.reshape(parts, -1, 2 * parts).astype(np.float64)
+        # To the means and to the scales [2, N, 5, N].
+        self.straight = np.stack([context.straight[:, 0::2], context.straight[:, 1::2]]).astype(np.float64)
 
 
 class Predictor:
@@ -55,10 +57,16 @@ class Predictor:
         self._parts = len(self._number)
         self._order = order(frames)
         self._hidden = np.zeros((channels, frames, weights.feed.shape[2]))
-        self._straight = np.zeros((channels, frames, 2 * self._parts))
+        self._straight = np.zeros((channels, 2, frames, self._parts))
         # Value, magnitude and presence of each frame of this channel and of the one before, empty frames around them.
         self._own, self._other = np.zeros((2, frames + 2 * MARGIN, 3))
-        self._state = np.hstack([self._order.about, np.full((frames, 1), float(step))])
+        self._state = np.hstack([self._order.about, np.full((frames, 1), float(STEP_UNIT * step))])
+        # Mean and scale are scaled, shifted and clipped at once.
+        context = weights.context
+        self._scale = np.stack([context.scale[place], np.ones_like(context.scale[place])], 1)
+        level = context.level[place] + (1 << CLASS_BITS - 1)
+        self._offset = np.stack([np.full_like(level, 1 << MEAN_BITS - 1), level], 1)
+        self._most = np.array([MEAN_MAX, len(context.bank) - 1])
         self._at = (0, 0)
 
     def open(self, component: int, channel: int) -> None:
@@ -67,10 +75,10 @@ class Predictor:
         self._at = component, channel
         self._own, self._other = self._other, self._own
         self._own[:] = 0
-        self._state[:, -2] = channel > 0
+        self._state[:, -2] = EXISTS * (channel > 0)
         self._base = self._hidden[channel] + self._state @ net.state[component] + (1 << HIDDEN_BITS - 1)
-        two = slice(2 * component, 2 * component + 2)
-        self._target = np.floor((self._straight[channel][:, two] + (1 << STRAIGHT_BITS - 1)) * 2.0**-STRAIGHT_BITS)
+        straight = self._straight[channel, :, :, component].T
+        self._target = np.floor((straight + (1 << STRAIGHT_BITS - 1)) * 2.0**-STRAIGHT_BITS)
         self._target += net.base[component]
         if channel:
             across = self._other[:, :2][self._order.across].reshape(len(self._base), -1)
@@ -81,7 +89,7 @@ class Predictor:
 
     def rows(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row number and whole part of the predicted mean for the frames first ... last - 1 of the coding order."""
-        context, (component, _) = self._net.context, self._at
+        component = self._at[0]
         frames = self._order.frames[first:last]
         beside = self._own[self._order.beside[first:last]].reshape(len(frames), -1)
         hidden = self._base[frames] + beside @ self._net.beside[component]
@@ -90,27 +98,25 @@ class Predictor:
         np.maximum(hidden, 0, out=hidden)
         np.minimum(hidden, HIDDEN_MAX, out=hidden)
         out = hidden @ self._out + beside @ self._out_beside + self._target[frames]
-        mean, level = out.astype(np.int64).T
-        mean = (mean * context.scale[self._place, component] + (1 << MEAN_BITS - 1)) >> MEAN_BITS
-        mean = np.minimum(np.maximum(mean, -MEAN_MAX), MEAN_MAX)
-        level = (level + (context.level[self._place, component] + (1 << CLASS_BITS - 1))) >> CLASS_BITS
-        level = np.minimum(np.maximum(level, 0), len(context.bank) - 1)
-        return context.bank[level, mean & FRACTIONS - 1], mean >> 3
+        whole = (out.astype(np.int64) * self._scale[component] + self._offset[component]) >> SHIFTS
+        np.maximum(whole, LEAST, out=whole)
+        np.minimum(whole, self._most, out=whole)
+        mean = whole[:, 0]
+        return self._net.context.bank[whole[:, 1], mean & FRACTIONS - 1], mean >> 3
 
     def put(self, first: int, last: int, codes: NDArray[np.integer]) -> None:
         """The integers of these frames, in coding order."""
         scaled = codes.astype(np.int64) * self._net.context.normal[self._place, self._at[0]]
-        value = (scaled + (1 << VALUE_BITS - 1)) >> VALUE_BITS
-        place = np.minimum(np.maximum(value, -VALUE_MAX), VALUE_MAX) + VALUE_MAX
-        rows = self._order.frames[first:last] + MARGIN
-        self._own[rows, :2] = FEATURES[place]
-        self._own[rows, 2] = EXISTS
+        value = (scaled + ((1 << VALUE_BITS - 1) + (VALUE_MAX << VALUE_BITS))) >> VALUE_BITS
+        self._own[self._order.frames[first:last] + MARGIN] = FEATURES.take(value, axis=0, mode="clip")
 
     def close(self) -> None:
         """End with a channel of a component: what it holds is told to the later ones."""
         component, channel = self._at
         if component + 1 < self._parts:
-            around = self._own[:, :2][self._order.around].reshape(len(self._base), -1)
-            self._hidden[channel] += around @ self._net.feed[component]
-            later = slice(2 * component + 2, 2 * self._parts)
-            self._straight[channel][:, later] += around @ self._net.straight[component][:, later]
+            around = self._own[:, :2][self._order.around]
+            self._hidden[channel] += around.reshape(len(self._base), -1) @ self._net.feed[component]
+            later = slice(component + 1, self._parts)
+            for kind in (0, 1):
+                told = around[:, :, kind] @ self._net.straight[kind, component, :, later]
+                self._straight[channel, kind, :, later] += told

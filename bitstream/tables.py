@@ -216,6 +216,11 @@ class Tables:
             model = self._models[number] = categorical(self.row(number)[1])
         return model
 
+    @cached_property
+    def bank_models(self) -> dict[int, Any]:
+        """The range coder's models of the rows that the network chooses from."""
+        return {row: self.model(row) for row in np.unique(self.context.bank).tolist()} if self.context else {}
+
     def predictor(self, step: int, shape: tuple[int, int, int]) -> Predictor | None:
         """What chooses the rows of a packet [channels, frames, components]; None if all of them are fixed."""
         place = self._place(step, shape[2])

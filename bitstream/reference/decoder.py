@@ -277,9 +277,9 @@ class PacketDecoder:
             x = [number for j in (-1, 1, -3, 3) for number in at(known, t + j * d)]
         if channel and before is not None:
             y = [number for j in (0, -1, 1) for number in at(before, t + j)[:2]]
-        z[level] = 1
-        z[5:9] = [int(t - 1 < 0), int(t + 1 > last), int(t - 2 < 0), int(t + 2 > last)]
-        z[9], z[10] = int(channel > 0), self.step
+        z[level] = 64
+        z[5:9] = [64 * edge for edge in (t - 1 < 0, t + 1 > last, t - 2 < 0, t + 2 > last)]
+        z[9], z[10] = 64 * (channel > 0), 8 * self.step
         g = list(self.A[channel][t])
         for inputs, name in ((x, "beside"), (y, "across"), (z, "state")):
             for j, number in enumerate(inputs):
@@ -301,18 +301,18 @@ class PacketDecoder:
 
     def tell(self, n: int, channel: int, known: list) -> None:
         """Add a line to the sums that later components see."""
-        H, width = self.H, 2 * self.N
+        H, N = self.H, self.N
         for t in range(self.frames):
             places = [t + j for j in (0, -1, 1, -2, 2)]
             v = [number for p in places for number in (known[p][:2] if 0 <= p < self.frames else (0, 0))]
             to_hidden, to_output = self.A[channel][t], self.B[channel][t]
             for j, number in enumerate(v):
                 if number:
-                    feed, straight = (n * 10 + j) * H, (n * 10 + j) * width
+                    feed, straight = (n * 10 + j) * H, (n * 10 + j) * N
                     for h in range(H):
                         to_hidden[h] += number * self.t["feed"][feed + h]
-                    for m in range(2 * n + 2, width):
-                        to_output[m] += number * self.t["straight"][straight + m]
+                    for m in range(n + 1, N):
+                        to_output[2 * m + j % 2] += number * self.t["straight"][straight + m]
 
 
 # ------------------------------------------------------------ 4 and 9: packets and the end

@@ -20,7 +20,6 @@ from bitstream.context import (
     ACROSS_SIZE,
     AROUND_SIZE,
     BESIDE_SIZE,
-    EXISTS,
     HIDDEN_MAX,
     STATE_SIZE,
     VALUE_BITS,
@@ -29,11 +28,11 @@ from bitstream.context import (
     features,
 )
 from bitstream.fit import fit_bank
-from bitstream.order import MARGIN, order
+from bitstream.order import EXISTS, MARGIN, order
 from bitstream.tables import CHOSEN, Row
 
 FRAMES = 64  # of a packet to train on
-WEIGHT, OUT, STRAIGHT, STATE = 128, 64, 256, 2048  # units of the stored weights, one over
+WEIGHT, OUT, STRAIGHT, STATE = 128, 64, 256, 32  # units of the stored weights, one over
 CLASSES = 88
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step is predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
@@ -44,7 +43,7 @@ FINEST = -4.5  # log2 of the scale, in integers, of the bank's first class
 class ContextOptions:
     """Size of the network and length of its training: at most `updates`, at most `passes` over the sound."""
 
-    hidden: int = 128
+    hidden: int = 96
     updates: int = 1200
     passes: int = 40
     batch: int = 16  # packets
@@ -66,7 +65,6 @@ class ContextNet(nn.Module):
     size: Tensor
     table: Tensor
     later: Tensor
-    steps_scale: Tensor
 
     def __init__(self, size: np.ndarray, hidden: int, seed: int) -> None:
         super().__init__()
@@ -74,15 +72,13 @@ class ContextNet(nn.Module):
         parts = len(size)
         self.register_buffer("size", torch.tensor(size, dtype=torch.float32))
         self.register_buffer("table", torch.tensor(features(), dtype=torch.float32) / 16)
-        self.register_buffer("later", torch.triu(torch.ones(parts, parts), 1)[:, None, :, None])
-
-        self.register_buffer("steps_scale", torch.tensor([1.0] * (STATE_SIZE - 1) + [8.0])[:, None])
+        self.register_buffer("later", torch.triu(torch.ones(parts, parts), 1)[:, None])
 
         def normal(*shape: int, scale: float) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape, generator=dice) * scale)
 
         self.feed = normal(parts, AROUND_SIZE, hidden, scale=0.05)
-        self.straight = nn.Parameter(torch.zeros(parts, AROUND_SIZE, parts, 2))
+        self.straight = nn.Parameter(torch.zeros(parts, AROUND_SIZE, parts))
         self.beside = normal(parts, BESIDE_SIZE, hidden, scale=0.1)
         self.across = normal(parts, ACROSS_SIZE, hidden, scale=0.1)
         self.state = normal(parts, STATE_SIZE, hidden, scale=0.1)
@@ -104,7 +100,8 @@ class ContextNet(nn.Module):
         around = at(spread.around, known[..., :2])
         across = at(spread.across, known[..., :2])
         across = torch.cat([torch.zeros_like(across[:, :, :1]), across[:, :, :-1]], 2)
-        about = torch.tensor(spread.about, dtype=torch.float32).expand(parts, batch, channels, frames, -1).clone()
+        about = torch.tensor(spread.about / EXISTS, dtype=torch.float32)
+        about = about.expand(parts, batch, channels, frames, -1).clone()
         about[:, :, 1:, :, -1] = 1
         state = torch.cat([about, (step / 8)[None, :, None, None, None].expand(parts, -1, channels, frames, 1)], -1)
 
@@ -114,24 +111,21 @@ class ContextNet(nn.Module):
         # What component n - 1 tells stands at n, so that the running sum holds the lower components.
         told = torch.cat([torch.zeros_like(around[:1]), around[:-1]]).flatten(1, 3)
         near = torch.cat([beside, across, state], -1).flatten(1, 3)
-        close = torch.cat([grid(self.beside), grid(self.across), self._state()], 1)
+        close = torch.cat([grid(self.beside), grid(self.across), _on_grid(self.state, STATE, -127, 127)], 1)
         weights = _on_grid(self.out, OUT, -127, 127)
         hidden = self.feed.shape[2]
         out = _Hidden.apply(told, near, grid(self.feed).roll(1, 0), close, weights[:, :hidden])
         out = torch.baddbmm(out, near[:, :, :-STATE_SIZE], weights[:, hidden:])
         out = out.unflatten(1, (batch, channels, frames))
-        straight = (_on_grid(self.straight, STRAIGHT, -127, 127) * self.later).permute(0, 1, 3, 2).reshape(
-            parts * AROUND_SIZE, 2 * parts
-        )
-        lower = around.permute(1, 2, 3, 0, 4).reshape(batch * channels * frames, -1) @ straight
-        out = out + lower.view(batch, channels, frames, 2, parts).permute(4, 0, 1, 2, 3)
+        straight = _on_grid(self.straight, STRAIGHT, -127, 127) * self.later
+        lower = [
+            around[..., kind::2].permute(1, 2, 3, 0, 4).flatten(3).flatten(0, 2) @ straight[:, kind::2].flatten(0, 1)
+            for kind in (0, 1)
+        ]
+        out = out + torch.stack(lower, 2).view(batch, channels, frames, parts, 2).permute(3, 0, 1, 2, 4)
         out = out + self.base[:, None, None, None]
         unit = unit.T[:, :, None, None]
         return out[..., 0] * unit, out[..., 1] + torch.log2(unit)
-
-    def _state(self) -> Tensor:
-        # The last row stands for a step, and a step is fed in as eighths.
-        return _on_grid(self.state / self.steps_scale, STATE, -(1 << 15), (1 << 15) - 1) * self.steps_scale
 
     def _features(self, codes: Tensor, unit: Tensor) -> Tensor:
         """Value, magnitude and presence of each frame, with empty frames around."""
@@ -254,7 +248,7 @@ def to_integers(net: ContextNet, components: np.ndarray, steps: list[int], bank:
         straight=whole(net.straight * net.later, STRAIGHT, 127),
         beside=whole(net.beside, WEIGHT, 127),
         across=whole(net.across, WEIGHT, 127),
-        state=whole(net._state().detach().numpy() / net.steps_scale.numpy(), STATE, (1 << 15) - 1),
+        state=whole(net.state, STATE, 127),
         out=whole(net.out, OUT, 127),
         base=whole(net.base, 1 << 10, 1 << 24),
         bank=bank,
