@@ -4,7 +4,7 @@
     python -m bitstream.vectors tests/vectors             # do files, integers and headers still agree?
 
 Everything is made by integer formulas, so that the files come out the same on every machine. `vectors.json` holds for
-each file its SHA-256, that of its integers (as in SPEC.md section 8, all 32 bytes), its header and its packets, or the
+each file its SHA-256, that of its integers (as in SPEC.md section 9, all 32 bytes), its header and its packets, or the
 error a reader must give; `tables.json` the sets of tables as plain lists.
 """
 
@@ -68,10 +68,10 @@ def networked(extreme: bool = False) -> Tables:
         scale=np.abs(drawn(1 << 24 if extreme else 1 << 10, steps, parts)),
         level=drawn(1 << 20 if extreme else 1 << 13, steps, parts),
         feed=drawn(128 if extreme else 24, parts, AROUND_SIZE, hidden),
-        straight=drawn(128 if extreme else 12, parts, AROUND_SIZE, parts, 2),
+        straight=drawn(128 if extreme else 12, parts, AROUND_SIZE, parts),
         beside=drawn(128 if extreme else 24, parts, BESIDE_SIZE, hidden),
         across=drawn(128 if extreme else 24, parts, ACROSS_SIZE, hidden),
-        state=drawn(1 << 15 if extreme else 1 << 8, parts, STATE_SIZE, hidden),
+        state=drawn(128 if extreme else 16, parts, STATE_SIZE, hidden),
         out=drawn(128 if extreme else 8, parts, hidden + BESIDE_SIZE + ACROSS_SIZE, 2),
         base=drawn(1 << 24 if extreme else 1 << 9, parts, 2),
         bank=len(rows) + np.minimum(np.arange(12)[:, None] // 2 + np.arange(8) % 2, len(narrow) - 1),
