@@ -30,6 +30,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
+    from ravecodec.memory import keep_freed_memory
     from ravecodec.training.calibrate import calibrate
 
     output = Path(arguments.output)
@@ -37,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     asked = {"fidelity": arguments.fidelity, "step": arguments.step}
     point = {key: value for key, value in asked.items() if value is not None}
     notes = {"default_point": point} if point else {}
+    keep_freed_memory()
     with log_lines(), named_faults():
         calibrate(
             arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes
