@@ -17,7 +17,7 @@ from ravecodec.modelfile import load_model
 from ravecodec.network.config import NetworkConfig, load_preset
 from ravecodec.network.vae import RaveNet
 from ravecodec.training import checkpoint
-from ravecodec.training.calibrate import calibrate
+from ravecodec.training.calibrate import blend, calibrate
 from ravecodec.training.options import TrainOptions
 from ravecodec.training.prepare import prepare
 from ravecodec.training.run import Trainer
@@ -198,3 +198,19 @@ def spectral_after(saved: dict) -> float:
     x = torch.from_numpy(np.stack([glide(seed, 16384) for seed in range(4)]))[:, None]
     with torch.inference_mode():
         return float(Representation(net.eval())(x)["spectral"])
+
+
+def test_a_blend_goes_a_part_of_the_way_between_the_two_stages() -> None:
+    torch.manual_seed(0)
+    before, after, other = (RaveNet(load_preset("tiny")) for _ in range(3))
+    for name, weight in after.state_dict().items():
+        if name.startswith("encoder."):
+            weight.copy_(before.state_dict()[name])
+    start = before.state_dict()["decoder.heads.weight"].clone()
+    end = after.state_dict()["decoder.heads.weight"].clone()
+    mixed = blend(before, after, 0.25).state_dict()["decoder.heads.weight"]
+    torch.testing.assert_close(mixed, 0.75 * start + 0.25 * end, atol=1e-3, rtol=0)
+    with pytest.raises(ValueError, match="other encoders"):
+        blend(before, other, 0.25)
+    with pytest.raises(ValueError, match="share"):
+        blend(before, after, 1.5)

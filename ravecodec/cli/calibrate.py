@@ -25,6 +25,10 @@ def add(commands: Commands) -> None:
         "--fidelity", type=number(1e-6, 1), metavar="F", help="fidelity used when the encoder is asked for none"
     )
     parser.add_argument("--step", type=whole(-64, 63), metavar="Q", help="step used when the encoder is asked for none")
+    parser.add_argument(
+        "--blend", metavar="MODEL", help="the model that stage 2 began with: the decoder goes a part of the way from it"
+    )
+    parser.add_argument("--share", type=float, default=0.3, metavar="X", help="that part (default: 0.3)")
     parser.set_defaults(run=run)
 
 
@@ -41,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     with log_lines(), named_faults():
         calibrate(
-            arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes
+            arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes,
+            before=arguments.blend, share=arguments.share,
         )
     print(f"{output}: written")
     return 0

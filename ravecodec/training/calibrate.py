@@ -66,13 +66,19 @@ def calibrate(
     name: str,
     description: str = "",
     notes: Mapping[str, Any] | None = None,
+    before: str | None = None,
+    share: float = 0.3,
 ) -> bytes:
     """Measure a network on the held-out part of a store and write the model file; returns the model's id.
 
     Basis and singular values from the posterior means, steps from the posterior noise, entropy tables from the means
-    quantised at every step. FileNotFoundError or ValueError names what is missing.
+    quantised at every step. With `before`, the model that stage 2 began with, the decoder goes only a `share` of the
+    way from that one to `source`. FileNotFoundError or ValueError names what is missing.
     """
     net, history = load_network(source)
+    if before is not None:
+        net = blend(load_network(before)[0], net, share)
+        history = {**history, "blend": share}
     found = measure(net.eval(), Store(store))
     mean = found.means.mean(0, dtype=np.float64)
     centred = found.means - mean
@@ -83,6 +89,22 @@ def calibrate(
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
     notes = {**history, **(notes or {}), "calibration_frames": len(centred)}
     return save_model(output, net, name, basis, tables, description, notes)
+
+
+def blend(before: RaveNet, after: RaveNet, share: float) -> RaveNet:
+    """The network a `share` (0 to 1) of the way from one to another with the same encoder; ValueError if they differ.
+
+    Weights of one network before and after fine-tuning may be averaged (Wortsman et al. 2022): the second stage makes
+    envelopes better and partials worse, and a part of the way has most of the first and none of the second.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of a blend lies between 0 and 1, not at {share}")
+    first, second = before.state_dict(), after.state_dict()
+    if before.config != after.config or any((first[k] != second[k]).any() for k in first if k.startswith("encoder.")):
+        raise ValueError("only a network before and after its second stage can be blended: these have other encoders")
+    mixed = {k: torch.lerp(v, second[k], share) if v.is_floating_point() else v for k, v in first.items()}
+    after.load_state_dict(mixed)
+    return _as_stored(after)
 
 
 @torch.inference_mode()

@@ -34,16 +34,20 @@ from bitstream.tables import CHOSEN, Row
 FRAMES = 64  # of a packet to train on
 WEIGHT, OUT, STRAIGHT, STATE = 128, 64, 256, 32  # units of the stored weights, one over
 CLASSES = 88
-LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step is predicted
+LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
 FINEST = -4.5  # log2 of the scale, in integers, of the bank's first class
 
 
 @dataclass(frozen=True)
 class ContextOptions:
-    """Size of the network and length of its training: at most `updates`, at most `passes` over the sound."""
+    """Size of the network and length of its training: at most `updates`, at most `passes` over the sound.
 
-    hidden: int = 96
+    Only the `components` that differ from zero most often are predicted: a model file has room for so much.
+    """
+
+    hidden: int = 32
+    components: int = 64
     updates: int = 1200
     passes: int = 40
     batch: int = 16  # packets
@@ -264,7 +268,9 @@ def fit_tables(parts: list[np.ndarray], steps: list[int], options: ContextOption
     """
     options = options or ContextOptions()
     flat = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
-    lively = np.flatnonzero((np.abs(flat) > 0.5 * 2 ** (LIVELY_STEP / 8)).mean(0) > LIVELY)
+    activity = (np.abs(flat) > 0.5 * 2 ** (LIVELY_STEP / 8)).mean(0)
+    liveliest = np.sort(np.argsort(-activity, kind="stable")[: options.components])
+    lively = liveliest[activity[liveliest] > LIVELY]
     static = Tables.fit(_Quantised(flat, steps))
     if not len(lively) or len(flat) < FRAMES:
         return static
