@@ -16,7 +16,7 @@ import torch
 from ravecodec.memory import keep_freed_memory
 from ravecodec.network.config import load_preset
 from ravecodec.network.vae import Posterior, RaveNet
-from ravecodec.training.losses import spectral_distance, structure_distance, waveform_distance
+from ravecodec.training.losses import envelope_distance, spectral_distance, structure_distance, waveform_distance
 from ravecodec.training.stages import training_noise
 
 
@@ -45,11 +45,10 @@ def main() -> None:
         return result
 
     for _ in range(arguments.steps + 3):
-        bands = timed("PQMF analysis", lambda: net.pqmf(sound))
-        posterior: Posterior = timed("encoder", lambda b=bands: net.posterior(b))
+        timed("PQMF analysis", lambda: net.pqmf(sound))
+        posterior: Posterior = timed("encoder", lambda: net.encode(sound))
         noise = training_noise(net, sound)
-        decoded = timed("decoder", lambda p=posterior, n=noise: net.decode_bands(p.sample(), n))
-        out = timed("PQMF synthesis", lambda d=decoded: net.pqmf.inverse(d))
+        out = timed("decoder", lambda p=posterior, n=noise: net.synthesise(p.sample(), n))
         # The losses are timed with their own way back to the sound.
         leaf = out[:, 0].detach().requires_grad_()
         gradient = torch.zeros_like(leaf)
@@ -57,6 +56,7 @@ def main() -> None:
             ("spectral distance", lambda y: spectral_distance(sound[:, 0], y)),
             ("waveform distance", lambda y: waveform_distance(sound[:, 0], y, rate)),
             ("structure distance", lambda y: structure_distance(sound[:, 0], y, rate)),
+            ("envelope distance", lambda y: envelope_distance(sound[:, 0], y, rate)),
         ):
             gradient += timed(name, lambda f=loss, y=leaf: torch.autograd.grad(f(y), y)[0])
 
@@ -68,7 +68,7 @@ def main() -> None:
         timed("optimiser", optimiser.step)
 
     medians = {name: statistics.median(values[3:]) for name, values in times.items()}
-    total = sum(medians.values())
+    total = sum(medians.values()) - medians["PQMF analysis"]  # which is part of the encoder
     seconds = arguments.batch * arguments.crop / rate
     print(f"{arguments.preset}: {arguments.batch} x {arguments.crop} samples, {arguments.threads} threads")
     for name, value in medians.items():
