@@ -222,7 +222,9 @@ def test_a_signal_leaves_nothing_behind(sound_file: SoundFile, number: signal.Si
     source = sound_file("song.wav")
     tests = str(Path(__file__).parent)
     with subprocess.Popen(
-        [sys.executable, "-c", SLOW, tests, str(source)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW, tests, str(source)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Where the tests themselves run in a shell's background, interrupts are ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
