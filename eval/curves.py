@@ -21,6 +21,11 @@ Bits = Literal["file", "payload", "model"]
 SWEPT = ("fidelity", "components", "step", "bitrate", "quality", "bits", "bandwidth", "codebooks", "mode")
 """Settings that a user turns to choose a rate. Points that differ in anything else belong to other systems."""
 
+SPELT = {
+    "aac": "AAC", "codec2": "Codec 2", "dac": "DAC", "encodec": "EnCodec", "lc3": "LC3", "mp3": "MP3", "snac": "SNAC",
+}  # fmt: skip
+"""Names of codecs that are not written like a word."""
+
 
 @dataclass(frozen=True)
 class System:
@@ -94,12 +99,12 @@ def system_name(codec: str, settings: Mapping[str, Any]) -> str:
     """What stays of a codec and its settings without those that choose the rate."""
     if "title" in settings:
         return str(settings["title"])
-    parts = [codec if codec == "ravecodec" else codec.capitalize()]
+    parts = [codec if codec == "ravecodec" else SPELT.get(codec, codec.capitalize())]
     for key, value in settings.items():
         if key == "model":
             parts += [] if value == "default" else [Path(str(value)).stem]
         elif key not in SWEPT:
-            parts.append(f"{key}={value}")
+            parts.append(key if value is True else f"{key}={value}")
     return " ".join(parts)
 
 
