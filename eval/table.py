@@ -23,6 +23,20 @@ def markdown(results: Results, kinds: Sequence[str] | None = None, intervals: bo
     return "\n\n".join(_markdown(title, table) for title, table in _tables(results, kinds, intervals)) + "\n"
 
 
+def failures(results: Results) -> list[str]:
+    """A line for each clip and each way in which it failed, with the points at which it did."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in results.failures:
+        found.setdefault((row.clip, str(row.measurement.error)), []).append(row.label)
+    every = len({row.label for row in results.rows})
+    lines = []
+    for (clip, error), labels in found.items():
+        where = "at every point" if len(labels) == every else f"with {' and '.join(labels[:2])}"
+        more = f" and {len(labels) - 2} more" if 2 < len(labels) < every else ""
+        lines.append(f"{clip}: failed {where}{more}: {error}")
+    return lines
+
+
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines: the first column to the left, all others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

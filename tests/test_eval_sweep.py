@@ -176,6 +176,20 @@ def test_a_clip_that_fails_is_recorded_and_the_sweep_goes_on(
     estimate = overall.metrics["si_sdr"]
     assert estimate and estimate.clips == 3  # missing, not zero
     assert "rounding bits=8 (2 failed)" in table.text(results)
+    assert str(tmp_path) not in (tmp_path / "out" / "results.json").read_text()
+
+
+def test_a_clip_that_fails_everywhere_is_one_line(clips: Path, tmp_path: Path, rounding: list[int]) -> None:
+    (clips / "speech" / "broken.wav").write_bytes(b"nothing")
+    soundfile.write(clips / "speech" / "loud.wav", np.ones(1000), RATE, subtype="FLOAT")
+    chosen = [*points(*BITS), Point("identity")]
+    results = sweep.run(clips, tmp_path / "out", chosen, ["si_sdr"], plots=False, progress=False)
+    assert len(results.failures) == len(BITS) + 1 + len(BITS)
+    lines = sorted(table.failures(results))
+    assert len(lines) == 2 and lines[0].startswith("speech/broken.wav: failed at every point: CorpusError: ")
+    assert lines[1] == (
+        "speech/loud.wav: failed with rounding bits=4 and rounding bits=6 and 3 more: RuntimeError: too loud"
+    )
 
 
 def test_a_codec_of_another_length_is_at_fault(clips: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     import json
 
     import ravecodec
-    from eval import ablation, sweep
+    from eval import ablation, sweep, table
     from eval.points import Point, usual
     from ravecodec.ablation import CODINGS, write_models
     from ravecodec.errors import UsageError
@@ -89,6 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
     (out / "ablation.txt").write_text(text, encoding="utf-8")
     content = json.dumps([stage.to_json() for stage in found], indent=1, allow_nan=False) + "\n"
     (out / "ablation.json").write_text(content, encoding="utf-8")
-    for row in results.failures:
-        report(f"{row.clip}: failed with {row.label}: {row.measurement.error}")
+    for line in table.failures(results):
+        report(line)
     return 1 if results.failures else 0

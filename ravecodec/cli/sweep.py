@@ -87,8 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         report(f"wrote {reporting.write(results, out, data, int(arguments.listen), found=found)}")
     if arguments.webmushra is not None:
         report(f"wrote {_webmushra(arguments, results)}")
-    for row in results.failures:
-        report(f"{row.clip}: failed with {row.label}: {row.measurement.error}")
+    for line in table.failures(results):
+        report(line)
     return 1 if results.failures else 0
 
 
