@@ -6,7 +6,6 @@ is in the figures: each run's load average is recorded beside them.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
