@@ -70,12 +70,14 @@ def run(
     content of the clip, the codec, its settings, its version or model, and the metric's version.
 
     Raises CorpusError for a corpus without clips, Unavailable for a missing program, package or codec and
-    EvalError for a codec whose sound means nothing, all before any work. Clips that fail are recorded
+    EvalError for no points and for a codec whose sound means nothing, all before any work. Clips that fail are recorded
     (`Results.failures`) and do not stop the sweep.
     """
     clips = corpus.load(data)
     chosen = select(metrics)
     wanted = list({point.key: point for point in (usual() if points is None else points)}.values())
+    if not wanted:
+        raise EvalError("no operating points: there is nothing to measure")
     identities = {point.key: _identity(point) for point in wanted}
     sounds = {clip.name: _digest(clip) for clip in clips}
     out = Path(out)

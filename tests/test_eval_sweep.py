@@ -226,6 +226,8 @@ def test_what_is_missing_stops_the_sweep_before_any_work(clips: Path, tmp_path: 
         sweep.run(clips, tmp_path / "out", [Point("flac")])
     with pytest.raises(CorpusError, match="neither a folder nor a manifest"):
         sweep.run(tmp_path / "nowhere", tmp_path / "out", [Point("identity")])
+    with pytest.raises(EvalError, match="no operating points"):
+        sweep.run(clips, tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
 
 
