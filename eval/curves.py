@@ -16,7 +16,8 @@ from eval.results import Results
 from eval.summary import OVERALL, Row
 
 Vector = NDArray[np.float64]
-Bits = Literal["file", "payload", "model"]
+Bits = Literal["file", "payload", "model", "none"]
+"""What counts as rate; "none" is for anchors, which have no rate and no bits."""
 
 SWEPT = ("fidelity", "components", "step", "bitrate", "quality", "bits", "bandwidth", "codebooks", "mode")
 """Settings that a user turns to choose a rate. Points that differ in anything else belong to other systems."""
@@ -93,6 +94,16 @@ def systems(results: Results) -> dict[str, System]:
         for name, found in points.items()
         if any(row.measurement.bytes is not None for rows in found.values() for row in rows)
     }
+
+
+def anchors(results: Results) -> list[System]:
+    """The points of a record that never have a rate, each as a system of one point, in order of appearance."""
+    found: dict[str, list[Row]] = {}
+    rated = {row.codec for row in results.rows if row.measurement.bytes is not None}
+    for row in results.rows:
+        if row.codec not in rated and row.measurement.error is None:
+            found.setdefault(row.label, []).append(row)
+    return [System(label, rows[0].codec, (tuple(rows),)) for label, rows in found.items()]
 
 
 def system_name(codec: str, settings: Mapping[str, Any]) -> str:
@@ -200,6 +211,8 @@ def hull(rates: Vector, quality: Vector) -> list[int]:
 
 def _bits(row: Row, bits: Bits) -> float | None:
     measurement = row.measurement
+    if bits == "none":
+        return 0.0
     if bits == "file":
         return None if measurement.bytes is None else 8.0 * measurement.bytes
     return measurement.facts.get(f"{bits}_bits")

@@ -1,4 +1,4 @@
-"""ViSQOL, Zimtohrli, ESTOI and pitch: known values and physics. Without a package, its metric must say how to get it."""
+"""ViSQOL, Zimtohrli, ESTOI, pitch: known values and physics. Without a package, a metric must say how to get it."""
 
 from collections.abc import Callable
 from pathlib import Path
