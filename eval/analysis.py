@@ -105,24 +105,19 @@ def markdown(results: Results, found: Mapping[str, Any]) -> str:
             cells = [by_metric.get(name, {}).get(used[name], table.MISSING) for name in metrics]
             if any(cell != table.MISSING for cell in cells):
                 rows.append([label, *cells])
-        blocks.append(f"**Equivalent Opus bitrate, kbit/s: {kind}**\n\n{_rows(rows)}")
+        blocks.append(table.titled(f"Equivalent Opus bitrate, kbit/s: {kind}", rows))
     if found["bd"]:
         rows = [["system, metric, kind", "BD-rate %", "quality at equal rate", "clips"]]
         for each in found["bd"]:
             name = f"{each['test']} against {each['reference']}, {each['metric']}, {each['kind']}"
             rows.append([name, _value(each["rate"]), _value(each["quality"]), str(each["clips"])])
-        blocks.append(f"**BD-rate (akima) and quality gain, 95 % intervals**\n\n{_rows(rows)}")
+        blocks.append(table.titled("BD-rate (akima) and quality gain, 95 % intervals", rows))
     kinds_of = dict.fromkeys(line.kind for line in results.lines)
     blind = [f"{kind}: {sentence}" for kind in kinds_of for sentence in findings.anchors(results, kind)]
     if blind:
         listed = "\n".join(f"- {text}" for text in blind)
         blocks.append(f"**What the metrics are blind to**\n\n{listed}")
     return "\n\n".join(blocks or ["One codec alone: there is nothing to compare it with."]) + "\n"
-
-
-def _rows(rows: list[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
 def _value(value: Mapping[str, Any]) -> str:

@@ -20,7 +20,14 @@ def text(results: Results, kinds: Sequence[str] | None = None) -> str:
 
 def markdown(results: Results, kinds: Sequence[str] | None = None, intervals: bool = False) -> str:
     """A Markdown table for each kind (None: all), with the 95 % intervals where asked."""
-    return "\n\n".join(_markdown(title, table) for title, table in _tables(results, kinds, intervals)) + "\n"
+    return "\n\n".join(titled(title, table) for title, table in _tables(results, kinds, intervals)) + "\n"
+
+
+def titled(title: str, rows: list[list[str]]) -> str:
+    """Rows of cells, the first of them heads, as a Markdown table under its title."""
+    head, *body = rows
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return f"**{title}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 
 def failures(results: Results) -> list[str]:
@@ -96,9 +103,3 @@ def _number(value: float) -> str:
 
 def _plain(title: str, table: list[list[str]]) -> str:
     return f"{title}\n{align(table)}"
-
-
-def _markdown(title: str, table: list[list[str]]) -> str:
-    head, *body = table
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return f"**{title}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])

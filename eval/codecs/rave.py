@@ -42,8 +42,11 @@ class RaveCodec(Codec):
 
     @property
     def label(self) -> str:
-        short = {"fidelity": "f", "components": "r", "step": "q", "rule": "rule", "bitrate": "kbps"}
-        parts = [key if value is True else f"{short[key]}={value}" for key, value in self.options.items()]
+        short = {"fidelity": "f", "components": "r", "step": "q", "rule": "rule"}
+        parts = [f"{short[key]}={value}" for key, value in self.options.items() if key in short]
+        if "bitrate" in self.options:
+            parts.append(f"{self.options['bitrate']:g} kbit/s")
+        parts += ["rdoq"] if "rdoq" in self.options else []
         name = self.name if self.model == "default" else f"{self.name} {Path(self.model).stem}"
         return " ".join([name, *parts])
 
