@@ -2,16 +2,15 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-import distributed
 import numpy as np
 import pytest
 import soundfile
+from records import same
 
-from eval import cluster, codecs, sweep, table
+from eval import codecs, sweep, table
 from eval.audio import RATE, Audio
 from eval.cache import Cache
 from eval.codecs import Codec
@@ -70,19 +69,6 @@ def clips(tmp_path: Path) -> Path:
 
 def points(*bits: int) -> list[Point]:
     return [Point("rounding", {"bits": each}) for each in bits]
-
-
-def same(a: Results, b: Results) -> bool:
-    """Equal but for the time they took and the time they were made."""
-
-    def plain(results: Results) -> list[Any]:
-        clocks = {"encode_seconds", "decode_seconds", "metric_seconds"}
-        return [
-            (row.label, row.clip, {k: v for k, v in row.measurement.to_json().items() if k not in clocks})
-            for row in results.rows
-        ]  # fmt: skip
-
-    return plain(a) == plain(b)
 
 
 def test_every_clip_at_every_point_is_counted(clips: Path, tmp_path: Path, rounding: list[int]) -> None:
@@ -271,24 +257,3 @@ def test_the_command_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "noise vocoder, 40 bands" in printed.out and printed.err == ""  # no bar without a terminal
     assert main(["sweep", "--data", str(tmp_path / "nowhere"), "--out", str(out), "--fidelity"]) == 1
     assert "neither a folder nor a manifest" in capsys.readouterr().err
-
-
-def test_a_cluster_gives_what_one_process_gives(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two dask workers behind a scheduler's address (threads here; CONTRIBUTING.md has the command with processes)."""
-    chosen = [Point("noise-vocoder"), Point("lowpass", {"cutoff": 7000.0})]
-    arguments: dict[str, Any] = {"plots": False, "progress": False}
-    one = sweep.run(clips, tmp_path / "1", chosen, ["si_sdr"], **arguments)
-    arguments |= {"backend": "dask"}
-    with distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None) as workers:
-        two = sweep.run(
-            clips, tmp_path / "2", chosen, ["si_sdr"], scheduler=workers.scheduler_address, **arguments
-        )
-    assert not two.failures and same(one, two)
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.3)
-    with pytest.raises(Unavailable, match="no dask scheduler answers at tcp://127"):
-        sweep.run(clips, tmp_path / "3", chosen, ["si_sdr"], scheduler="tcp://127.0.0.1:9", **arguments)
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(Unavailable, match="pip install 'ravecodec"):
-        sweep.run(clips, tmp_path / "3", chosen, ["si_sdr"], **arguments)
