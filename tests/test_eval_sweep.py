@@ -2,6 +2,9 @@
 
 import csv
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -139,6 +142,24 @@ def test_a_killed_sweep_leaves_a_cache_that_works(tmp_path: Path) -> None:
     assert len(again) == 2 and again.get("bad") is None
     assert again.get("one") == Measurement(seconds=1.0, metrics={"m@1": 2.0})
     assert again.get("three") == Measurement(seconds=3.0)
+
+
+def test_a_sweep_killed_in_the_middle_goes_on(clips: Path, tmp_path: Path) -> None:
+    """SIGKILL with half of the clips done: the next run measures the other half, and the record is that of one run."""
+    slow = ["--shell", "slow", "sh -c 'sleep 0.3; cp {in} {out}'", "cp {in} {out}", "--fidelity", "--no-anchors"]
+    arguments = ["sweep", "--data", str(clips), *slow, "--metrics", "si_sdr", "--limit", "0"]
+    cut = tmp_path / "cut" / "cache.jsonl"
+    command = [sys.executable, "-m", "ravecodec", *arguments, "--out", str(cut.parent)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and not (cut.is_file() and cut.stat().st_size):
+            time.sleep(0.01)
+        running.kill()
+    done = len(Cache(cut))
+    assert 0 < done < 3 and not (cut.parent / "results.json").exists()
+    for out in (cut.parent, tmp_path / "whole"):
+        assert main([*arguments, "--out", str(out)]) == 0
+    assert len(cut.read_bytes().splitlines()) in (3, 4)  # nothing twice, but for a line that was cut short
+    assert same(*(Results.read(out / "results.json") for out in (cut.parent, tmp_path / "whole")))
 
 
 def test_processes_give_what_one_gives(clips: Path, tmp_path: Path) -> None:
