@@ -245,5 +245,8 @@ def test_a_record_is_drawn_again_from_its_file(
     assert capsys.readouterr().out == f"{again / 'report.html'}\n"
     names = "report.html analysis.json analysis.md table.md rate.png rate.svg".split()
     assert all((again / name).stat().st_size > 0 for name in names)
+    # The figures that the page offers are the record's, wherever it is drawn.
+    (link,) = [each for each in Page((again / "report.html").read_text("utf-8")).named("a") if "download" in each]
+    assert base64.b64decode(link["href"].partition("base64,")[2]) == (tmp_path / "record/results.csv").read_bytes()
     assert draw_again([str(tmp_path / "nothing.json")]) == 1
     assert "nothing.json" in capsys.readouterr().err

@@ -20,8 +20,8 @@ from eval.summary import Estimate
 SCRIPTS = ("chart.js", "figures.js", "player.js", "abx.js")
 
 
-def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excerpt] = (), csv: bytes = b"") -> str:
-    """The page as text; `analysis` is what eval.analysis.analyse gives, `csv` is offered for download."""
+def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excerpt] = ()) -> str:
+    """The page as text; `analysis` is what eval.analysis.analyse gives."""
     about = results.about
     kinds = tables.kinds(results)
     corpus = about["corpus"]
@@ -47,7 +47,7 @@ def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excer
         "deltas": _by_kind(kinds, {kind: tables.deltas(results, analysis["bd"], kind) for kind in kinds}),
         "definitions": tables.definitions(results),
         "provenance": tables.provenance(results),
-        "csv": f"data:text/csv;base64,{base64.b64encode(csv).decode()}",
+        "csv": f"data:text/csv;base64,{base64.b64encode(results.csv().encode()).decode()}",
         "data": _json(_data(results, analysis, excerpts)),
         "style": _asset("style.css"),
         "scripts": "\n".join(_asset(name) for name in SCRIPTS),
