@@ -12,8 +12,10 @@ The parts, in the order in which a sweep uses them:
     sweep      every clip through every operating point, cached and in parallel
     summary    rows → means with bootstrap intervals, by kind and overall
     curves, bd, equivalent     operating points as curves: hulls, BD-rates, equivalent Opus bitrates
-    findings, analysis, compare    what a record says in words, what follows from it, records against each other
-    results, table, plots, spectrogram    what people read
+    findings, analysis    what a record says in words, and what follows from it
+    compare, ablation    records against each other, stage by stage
+    results, table, plots, spectrogram, report, webmushra    what people read and listen to
+    bench, startup, spread    speed, latency and memory
 
 Nothing here knows a codec's bits beyond the length of what `encode` returned and the facts that its header
 states.

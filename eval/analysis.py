@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from eval import bd, curves, equivalent, table
+from eval import bd, curves, equivalent, findings, table
+from eval.curves import System
 from eval.results import Results
 
 REFERENCE = "Opus"
@@ -30,7 +31,7 @@ def hulls(results: Results) -> dict[str, dict[str, dict[str, list[str]]]]:
 
 
 def equivalents(results: Results, reference: str = REFERENCE) -> dict[str, dict[str, dict[str, str]]]:
-    """For each point but the reference's: the reference's rate of equal value, by label, metric and kind.
+    """For each point but the reference's, and each anchor: the reference's rate of equal value, by label, metric, kind.
 
     Rates in kbit/s as text: "9.3", "below 6.4", "above 28.4". Empty without the reference.
     """
@@ -38,13 +39,14 @@ def equivalents(results: Results, reference: str = REFERENCE) -> dict[str, dict[
     found: dict[str, dict[str, dict[str, str]]] = {}
     if reference not in known:
         return found
-    for name, system in known.items():
-        if name == reference:
-            continue
+    rated: list[tuple[System, curves.Bits]] = [(known[name], "file") for name in known if name != reference]
+    unrated: list[tuple[System, curves.Bits]] = [(anchor, "none") for anchor in curves.anchors(results)]
+    for system, bits in rated + unrated:
         for metric in results.metrics:
             for kind in curves.kinds(results, metric):
-                clouds = [curves.cloud(results, each, metric, kind) for each in (known[reference], system)]
-                for label, rate in equivalent.equivalents(*clouds).items():
+                base = curves.cloud(results, known[reference], metric, kind)
+                cloud = curves.cloud(results, system, metric, kind, bits)
+                for label, rate in equivalent.equivalents(base, cloud).items():
                     found.setdefault(label, {}).setdefault(metric, {})[kind] = str(rate)
     return found
 
@@ -90,7 +92,7 @@ def write(results: Results, folder: Path, resamples: int = bd.RESAMPLES) -> dict
 
 
 def markdown(results: Results, found: Mapping[str, Any]) -> str:
-    """The equivalent Opus bitrates and the BD-rates as Markdown tables, all metrics in each."""
+    """The equivalent Opus bitrates and the BD-rates as Markdown tables, all metrics in each, and what anchors show."""
     blocks = []
     rates = found["equivalent_opus_kbps"]
     kinds = dict.fromkeys(kind for by_metric in rates.values() for by_kind in by_metric.values() for kind in by_kind)
@@ -103,19 +105,19 @@ def markdown(results: Results, found: Mapping[str, Any]) -> str:
             cells = [by_metric.get(name, {}).get(used[name], table.MISSING) for name in metrics]
             if any(cell != table.MISSING for cell in cells):
                 rows.append([label, *cells])
-        blocks.append(f"**Equivalent Opus bitrate, kbit/s: {kind}**\n\n{_rows(rows)}")
+        blocks.append(table.titled(f"Equivalent Opus bitrate, kbit/s: {kind}", rows))
     if found["bd"]:
         rows = [["system, metric, kind", "BD-rate %", "quality at equal rate", "clips"]]
         for each in found["bd"]:
             name = f"{each['test']} against {each['reference']}, {each['metric']}, {each['kind']}"
             rows.append([name, _value(each["rate"]), _value(each["quality"]), str(each["clips"])])
-        blocks.append(f"**BD-rate (akima) and quality gain, 95 % intervals**\n\n{_rows(rows)}")
+        blocks.append(table.titled("BD-rate (akima) and quality gain, 95 % intervals", rows))
+    kinds_of = dict.fromkeys(line.kind for line in results.lines)
+    blind = [f"{kind}: {sentence}" for kind in kinds_of for sentence in findings.anchors(results, kind)]
+    if blind:
+        listed = "\n".join(f"- {text}" for text in blind)
+        blocks.append(f"**What the metrics are blind to**\n\n{listed}")
     return "\n\n".join(blocks or ["One codec alone: there is nothing to compare it with."]) + "\n"
-
-
-def _rows(rows: list[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
 def _value(value: Mapping[str, Any]) -> str:

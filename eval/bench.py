@@ -6,11 +6,7 @@ is in the figures: each run's load average is recorded beside them.
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,44 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from eval import provenance
+from eval import provenance, startup
 from eval.audio import RATE, Audio
+from eval.errors import EvalError
+from eval.spread import Spread
 
 SCHEMA = "ravecodec-bench"
 VERSION = 1
 DTYPES = ("fp32", "bf16")
-
-# Run in a process of its own, which prints a JSON object: what it took and the most memory it held.
-_START = """
-import json, resource, sys, time
-began = time.perf_counter()
-import ravecodec
-imported = time.perf_counter()
-codec = ravecodec.load(sys.argv[1])
-loaded = time.perf_counter()
-import numpy as np
-seconds = float(sys.argv[2])
-if seconds:
-    sound = 0.1 * np.random.default_rng(0).standard_normal(int(48000 * seconds)).astype(np.float32)
-    codec.decode(codec.encode(sound, 48000))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps({"import": imported - began, "load": loaded - imported, "peak_bytes": peak}))
-"""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median, smallest and largest of repeated figures."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of at least one value."""
-        return cls(statistics.median(values), min(values), max(values))
-
 
 @dataclass(frozen=True)
 class Case:
@@ -90,6 +56,7 @@ def bench(
     from ravecodec.memory import keep_freed_memory
 
     keep_freed_memory()
+    others = {name: _untrained(name) for name in beside}  # what is missing is said before anything is measured
     sound = example(seconds)
     codec = ravecodec.load(model)
     cases = []
@@ -98,10 +65,10 @@ def bench(
             progress(f"{model}: {count} threads, {dtype}")
             with _configured(count, dtype):
                 cases.append(_case(codec, model, sound, count, dtype, repeats))
-        for name in beside:
+        for name, other in others.items():
             progress(f"{name}: {count} threads, random weights")
             with _configured(count, "fp32"):
-                cases.append(_other(name, sound, count, repeats))
+                cases.append(Case(f"{name} (random weights)", count, "fp32", *_speeds(other, sound, repeats)))
     progress("entropy coding, start-up, memory")
     return {
         "schema": SCHEMA,
@@ -116,7 +83,7 @@ def bench(
         "git": provenance.commit(),
         "cases": [asdict(case) for case in cases],
         "entropy_coding": {k: asdict(v) for k, v in entropy_coding(codec, sound, repeats).items()},
-        "start": {k: asdict(v) for k, v in start(model, min(repeats, 3)).items()},
+        "start": {k: asdict(v) for k, v in startup.measure(model, min(repeats, 3)).items()},
     }
 
 
@@ -157,19 +124,6 @@ def entropy_coding(codec: Any, sound: Audio, repeats: int) -> dict[str, Spread]:
     }
 
 
-def start(model: str, repeats: int) -> dict[str, Spread]:
-    """Seconds to import and to load, and peak memory (bytes) after loading and after coding ten seconds, in processes
-    of their own."""
-    idle = [_process(model, 0) for _ in range(repeats)]
-    busy = [_process(model, 10) for _ in range(repeats)]
-    return {
-        "import_seconds": Spread.of([run["import"] for run in idle]),
-        "load_seconds": Spread.of([run["load"] for run in idle]),
-        "loaded_bytes": Spread.of([run["peak_bytes"] for run in idle]),
-        "peak_bytes": Spread.of([run["peak_bytes"] for run in busy]),
-    }
-
-
 def text(results: dict[str, Any]) -> str:
     """The figures as a table for people."""
     from eval.table import align
@@ -177,7 +131,8 @@ def text(results: dict[str, Any]) -> str:
     def shown(value: dict[str, float] | None, scale: float = 1.0, unit: str = "×") -> str:
         if value is None:
             return "–"
-        return f"{value['median'] * scale:.3g} ({value['low'] * scale:.3g} to {value['high'] * scale:.3g}) {unit}"
+        median, low, high = (_digits(value[name] * scale) for name in ("median", "low", "high"))
+        return f"{median} ({low} to {high}) {unit}"
 
     head = ["codec", "threads", "dtype", "encode", "decode", "first packet", "first sound"]
     rows = [
@@ -191,7 +146,7 @@ def text(results: dict[str, Any]) -> str:
     other = [
         ["entropy coding alone", f"encode {shown(coding['encode'])}, decode {shown(coding['decode'])}"],
         ["import", shown(begin["import_seconds"], unit="s")],
-        ["load the model", shown(begin["load_seconds"], unit="s")],
+        ["load torch and the model", shown(begin["load_seconds"], unit="s")],
         ["memory, loaded", shown(begin["loaded_bytes"], 1e-6, "MB")],
         ["memory, ten seconds coded", shown(begin["peak_bytes"], 1e-6, "MB")],
         ["load average", f"{results['load_average'][0]:.2f}"],
@@ -220,7 +175,6 @@ def _configured(threads: int, dtype: str) -> Iterator[None]:
 def _case(codec: Any, name: str, sound: Audio, threads: int, dtype: str, repeats: int) -> Case:
     import io
 
-    seconds = len(sound) / RATE
     data = codec.encode(sound, RATE)
 
     def first_packet() -> None:
@@ -231,38 +185,35 @@ def _case(codec: Any, name: str, sound: Audio, threads: int, dtype: str, repeats
     def first_sound() -> None:
         next(codec.decode_stream(io.BytesIO(data)).blocks)
 
-    def speed(work: Callable[[], object]) -> Spread:
-        return Spread.of([seconds / taken for taken in _times(work, repeats)])
+    first = (Spread.of(_times(work, repeats)) for work in (first_packet, first_sound))
+    return Case(name, threads, dtype, *_speeds(codec, sound, repeats), *first)
 
-    return Case(
-        name,
-        threads,
-        dtype,
-        encode=speed(lambda: codec.encode(sound, RATE)),
-        decode=speed(lambda: codec.decode(data)),
-        first_packet=Spread.of(_times(first_packet, repeats)),
-        first_sound=Spread.of(_times(first_sound, repeats)),
+
+def _speeds(codec: Any, sound: Audio, repeats: int) -> tuple[Spread, Spread]:
+    """Encoding and decoding, as multiples of real time."""
+    data, seconds = codec.encode(sound, RATE), len(sound) / RATE
+    encode, decode = (
+        Spread.of([seconds / taken for taken in _times(work, repeats)])
+        for work in (lambda: codec.encode(sound, RATE), lambda: codec.decode(data))
     )
+    return encode, decode
 
 
-def _other(name: str, sound: Audio, threads: int, repeats: int) -> Case:
+def _untrained(name: str) -> Any:
+    """A codec of others with random weights; EvalError for one that has none to draw."""
     from eval import codecs
 
-    codec = codecs.create(name, {"random_weights": True})
+    try:
+        codec = codecs.create(name, {"random_weights": True})
+    except TypeError as error:
+        raise EvalError(f"{name} is no neural codec: there are encodec, dac and snac") from error
     codec.prepare()
-    data = codec.encode(sound, RATE)
-    seconds = len(sound) / RATE
+    return codec
 
-    def speed(work: Callable[[], object]) -> Spread:
-        return Spread.of([seconds / taken for taken in _times(work, repeats)])
 
-    return Case(
-        f"{name} (random weights)",
-        threads,
-        "fp32",
-        encode=speed(lambda: codec.encode(sound, RATE)),
-        decode=speed(lambda: codec.decode(data)),
-    )
+def _digits(value: float) -> str:
+    """Three digits that count, never an exponent."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _times(work: Callable[[], object], repeats: int) -> list[float]:
@@ -296,12 +247,3 @@ class _FirstPacket:
 
     def seekable(self) -> bool:
         return False
-
-
-def _process(model: str, seconds: float) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-c", _START, model, str(seconds)], capture_output=True, text=True, timeout=600, check=True
-    )
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
-

@@ -18,7 +18,6 @@ from typing import Any
 
 from eval.errors import Unavailable
 
-BACKENDS = ("loky", "dask")
 PATIENCE_SECONDS = 10
 
 

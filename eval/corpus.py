@@ -55,17 +55,21 @@ def load(data: str | Path) -> list[Clip]:
 
 
 def read(clip: Clip) -> Audio:
-    """The clip's samples, float32 [n, ch] at 48 kHz; CorpusError when unreadable, empty or not finite."""
+    """The clip's samples, float32 [n, ch] at 48 kHz; CorpusError when unreadable, empty or not finite.
+
+    The message names the clip by its name, since it goes into records, which name no machine's folders.
+    """
     import soundfile
 
     try:
         wav, rate = soundfile.read(clip.path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
-        raise CorpusError(f"{clip.path}: not readable as sound ({error})") from error
+        said = str(error).replace(str(clip.path), clip.path.name)
+        raise CorpusError(f"{clip.name}: not readable as sound ({said})") from error
     if not len(wav):
-        raise CorpusError(f"{clip.path}: no samples")
+        raise CorpusError(f"{clip.name}: no samples")
     if not np.isfinite(wav).all():
-        raise CorpusError(f"{clip.path}: samples that are not finite")
+        raise CorpusError(f"{clip.name}: samples that are not finite")
     return resample(wav, rate, RATE)
 
 

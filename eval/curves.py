@@ -16,10 +16,16 @@ from eval.results import Results
 from eval.summary import OVERALL, Row
 
 Vector = NDArray[np.float64]
-Bits = Literal["file", "payload", "model"]
+Bits = Literal["file", "payload", "model", "none"]
+"""What counts as rate; "none" is for anchors, which have no rate and no bits."""
 
 SWEPT = ("fidelity", "components", "step", "bitrate", "quality", "bits", "bandwidth", "codebooks", "mode")
 """Settings that a user turns to choose a rate. Points that differ in anything else belong to other systems."""
+
+SPELT = {
+    "aac": "AAC", "codec2": "Codec 2", "dac": "DAC", "encodec": "EnCodec", "lc3": "LC3", "mp3": "MP3", "snac": "SNAC",
+}  # fmt: skip
+"""Names of codecs that are not written like a word."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,26 @@ def systems(results: Results) -> dict[str, System]:
     }
 
 
+def anchors(results: Results) -> list[System]:
+    """The points of a record that never have a rate, each as a system of one point, in order of appearance."""
+    found: dict[str, list[Row]] = {}
+    rated = {row.codec for row in results.rows if row.measurement.bytes is not None}
+    for row in results.rows:
+        if row.codec not in rated and row.measurement.error is None:
+            found.setdefault(row.label, []).append(row)
+    return [System(label, rows[0].codec, (tuple(rows),)) for label, rows in found.items()]
+
+
 def system_name(codec: str, settings: Mapping[str, Any]) -> str:
     """What stays of a codec and its settings without those that choose the rate."""
     if "title" in settings:
         return str(settings["title"])
-    parts = [codec if codec == "ravecodec" else codec.capitalize()]
+    parts = [codec if codec == "ravecodec" else SPELT.get(codec, codec.capitalize())]
     for key, value in settings.items():
         if key == "model":
             parts += [] if value == "default" else [Path(str(value)).stem]
         elif key not in SWEPT:
-            parts.append(f"{key}={value}")
+            parts.append(key if value is True else f"{key}={value}")
     return " ".join(parts)
 
 
@@ -195,6 +211,8 @@ def hull(rates: Vector, quality: Vector) -> list[int]:
 
 def _bits(row: Row, bits: Bits) -> float | None:
     measurement = row.measurement
+    if bits == "none":
+        return 0.0
     if bits == "file":
         return None if measurement.bytes is None else 8.0 * measurement.bytes
     return measurement.facts.get(f"{bits}_bits")

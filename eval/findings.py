@@ -93,9 +93,10 @@ def missing(results: Results) -> list[str]:
 
 
 def spoken(title: str) -> str:
-    """A metric's title inside a sentence: "Log-mel distance" → "log-mel distance", "ESTOI, speech" → "ESTOI"."""
+    """A metric's title inside a sentence: "Log-mel distance" → "log-mel distance"; "ESTOI, speech" → "ESTOI"."""
     title = title.partition(",")[0]
-    return title[0].lower() + title[1:] if title[1:2].islower() else title
+    # A single word is a name: Zimtohrli, ESTOI.
+    return title[0].lower() + title[1:] if title[1:2].islower() and " " in title else title
 
 
 def _distances(results: Results) -> dict[str, Mapping[str, Any]]:

@@ -4,7 +4,7 @@ cost."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,10 @@ def draw(results: Results, folder: Path) -> list[Path]:
 def curves(lines: Sequence[Line]) -> dict[str, list[Line]]:
     """The rated points among summary lines as named curves in order of rate."""
     found: dict[str, list[Line]] = {}
+    name_of = curve_names(lines)
     for line in lines:
         if line.file_kbps is not None:
-            found.setdefault(curve_name(line), []).append(line)
+            found.setdefault(name_of(line), []).append(line)
     return {name: sorted(lines, key=lambda line: line.file_kbps or 0.0) for name, lines in found.items()}
 
 
@@ -89,8 +90,9 @@ def fidelity_figure(results: Results) -> Any:
     distance = "spectral_distance" if "spectral_distance" in results.metrics else next(iter(results.metrics))
     lines = [line for line in _over_all(results) if "fidelity" in line.settings]
     by_curve: dict[str, list[Line]] = {}
+    name_of = curve_names(lines)
     for line in sorted(lines, key=lambda line: line.settings["fidelity"]):
-        by_curve.setdefault(curve_name(line), []).append(line)
+        by_curve.setdefault(name_of(line), []).append(line)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.1), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -183,10 +185,11 @@ def _hulls(panel: Any, name: str, about: Mapping[str, Any], lines: Sequence[Line
     """The lower convex hull of each system whose points are spread over several curves, as a thin line."""
     sign = 1 if about["better"] == "higher" else -1
     systems: dict[str, list[tuple[float, float, str]]] = {}
+    name_of = curve_names(lines)
     for line in lines:
         estimate = line.metrics.get(name)
         if line.file_kbps is not None and estimate is not None:
-            point = line.file_kbps, sign * estimate.mean, curve_name(line)
+            point = line.file_kbps, sign * estimate.mean, name_of(line)
             systems.setdefault(system_name(line.codec, line.settings), []).append(point)
     drawn = 0
     for points in systems.values():
@@ -237,11 +240,28 @@ def _limits(shown: Sequence[Estimate], anchors: Sequence[float]) -> tuple[float,
     return low - margin, high + margin
 
 
-def curve_name(line: Line) -> str:
-    """What stays of a label without the settings along which a curve runs; of ravecodec each step is a curve."""
-    if line.codec != "ravecodec":
-        return system_name(line.codec, line.settings)
-    return " ".join(part for part in line.label.split() if not part.startswith(("f=", "r=")))
+def curve_names(lines: Sequence[Line]) -> Callable[[Line], str]:
+    """What names the curve that a line belongs to, given all lines of a record.
+
+    A codec's points are one curve. Those of ravecodec are one for each step, along the fidelities; one where all have
+    the same fidelity; and one for target bitrates.
+    """
+    kept: dict[str, set[Any]] = {}
+    for line in lines:
+        if line.codec == "ravecodec" and "bitrate" not in line.settings:
+            part = [line.settings.get(name) for name in ("fidelity", "components")]
+            kept.setdefault(system_name(line.codec, line.settings), set()).add(tuple(part))
+
+    def name(line: Line) -> str:
+        system = system_name(line.codec, line.settings)
+        if line.codec != "ravecodec":
+            return system
+        if "bitrate" in line.settings:
+            return f"{system} at target bitrates"
+        step = line.settings.get("step")
+        return system if len(kept.get(system, ())) < 2 or step is None else f"{system} q={step}"
+
+    return name
 
 
 def _over_all(results: Results, kinds: Sequence[str] | None = None) -> list[Line]:

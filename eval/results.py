@@ -4,6 +4,7 @@ people."""
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,8 +56,12 @@ class Results:
         }
         text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         (folder / "results.json").write_text(text, encoding="utf-8")
-        _write_csv(folder / "results.csv", [_flat_line(line) for line in self.lines])
-        _write_csv(folder / "clips.csv", [_flat_row(row, self.metrics) for row in self.rows])
+        (folder / "results.csv").write_text(self.csv(), encoding="utf-8")
+        (folder / "clips.csv").write_text(_csv([_flat_row(row, self.metrics) for row in self.rows]), encoding="utf-8")
+
+    def csv(self) -> str:
+        """The summary as CSV: a line for each operating point and kind."""
+        return _csv([_flat_line(line) for line in self.lines])
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -114,14 +119,14 @@ def _flat_row(row: Row, metrics: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        if not rows:
-            return
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         for row in rows:
             writer.writerow({name: _plain(value) for name, value in row.items()})
+    return text.getvalue()
 
 
 def _plain(value: Any) -> Any:

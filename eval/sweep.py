@@ -6,9 +6,7 @@ print(table.text(results))
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -21,14 +19,11 @@ from eval.corpus import Clip
 from eval.errors import EvalError
 from eval.guard import Guard
 from eval.measure import Measurement, measure
-from eval.metrics import ALL, DEFAULT, METRICS, Metric, left_out, select
-from eval.points import FIDELITIES, STEPS, Point, parse, usual
+from eval.metrics import Metric, left_out, select
+from eval.points import Point, usual
 from eval.results import Results
 
 points = usual  # sweep.run(data, out, sweep.points(opus=[6, 12])) needs one import
-
-LIMIT = 300.0
-"""Seconds for a clip at a point that the command lines give: far beyond what an honest codec needs."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +70,14 @@ def run(
     content of the clip, the codec, its settings, its version or model, and the metric's version.
 
     Raises CorpusError for a corpus without clips, Unavailable for a missing program, package or codec and
-    EvalError for a codec whose sound means nothing, all before any work. Clips that fail are recorded
+    EvalError for no points and for a codec whose sound means nothing, all before any work. Clips that fail are recorded
     (`Results.failures`) and do not stop the sweep.
     """
     clips = corpus.load(data)
     chosen = select(metrics)
     wanted = list({point.key: point for point in (usual() if points is None else points)}.values())
+    if not wanted:
+        raise EvalError("no operating points: there is nothing to measure")
     identities = {point.key: _identity(point) for point in wanted}
     sounds = {clip.name: _digest(clip) for clip in clips}
     out = Path(out)
@@ -252,56 +249,3 @@ def _about(
         "git": provenance.commit(),
         "metrics": {metric.name: metric.about() for metric in chosen},
     }
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """python -m eval.sweep: see --help."""
-    parser = argparse.ArgumentParser(prog="python -m eval.sweep", description="A rate-distortion sweep.")
-    parser.add_argument("--data", required=True, help="folder of sound, or a manifest (columns file, kind)")
-    parser.add_argument("--out", required=True, help="folder for the record, the tables and the plots")
-    parser.add_argument("--model", default="default", help="a shipped model's name, or a model file")
-    parser.add_argument("--fidelity", type=float, nargs="*", default=FIDELITIES, help="fidelities f")
-    parser.add_argument("--step", type=int, nargs="*", default=STEPS, help="step indices q (1/8 octave)")
-    parser.add_argument("--opus", type=float, nargs="*", default=(), metavar="KBPS", help="Opus bitrates")
-    parser.add_argument("--codec", nargs="+", default=[], metavar="NAME:KEY=VALUE,...", help="other codecs")
-    parser.add_argument(
-        "--shell", nargs=3, action="append", default=[], metavar=("NAME", "ENC", "DEC"), help="see eval.codecs.shell"
-    )
-    parser.add_argument("--no-anchors", action="store_true", help="leave the anchors out")
-    parser.add_argument("--metrics", nargs="+", choices=[DEFAULT, ALL, *METRICS], help="default: default")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--backend", choices=cluster.BACKENDS, default="loky", help="what starts the processes")
-    parser.add_argument("--cluster", metavar="ADDRESS", help="a running dask scheduler")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds for a clip at a point, 0: no limit")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    given = parser.parse_args(arguments)
-    points = usual(given.model, given.fidelity, given.step, given.opus, not given.no_anchors)
-    try:
-        points += [parse(text) for text in given.codec]
-        points += [Point("shell", {"title": name, "encode": enc, "decode": dec}) for name, enc, dec in given.shell]
-        results = run(
-            given.data,
-            given.out,
-            points,
-            given.metrics,
-            given.jobs,
-            seed=given.seed,
-            backend=given.backend,
-            scheduler=given.cluster,
-            limit=given.limit or None,
-        )
-    except EvalError as error:
-        print(f"eval.sweep: {error}", file=sys.stderr)
-        return 1
-    print(table.text(results), end="")
-    print("\n" + cost.text(results), end="")
-    for row in results.failures:
-        print(f"failed: {row.label}, {row.clip}: {row.measurement.error}", file=sys.stderr)
-    return 1 if results.failures else 0
-
-
-if __name__ == "__main__":
-    # The module under its own name: what is pickled from __main__ does not exist in the workers.
-    from eval.sweep import main as named
-
-    sys.exit(named())

@@ -20,7 +20,28 @@ def text(results: Results, kinds: Sequence[str] | None = None) -> str:
 
 def markdown(results: Results, kinds: Sequence[str] | None = None, intervals: bool = False) -> str:
     """A Markdown table for each kind (None: all), with the 95 % intervals where asked."""
-    return "\n\n".join(_markdown(title, table) for title, table in _tables(results, kinds, intervals)) + "\n"
+    return "\n\n".join(titled(title, table) for title, table in _tables(results, kinds, intervals)) + "\n"
+
+
+def titled(title: str, rows: list[list[str]]) -> str:
+    """Rows of cells, the first of them heads, as a Markdown table under its title."""
+    head, *body = rows
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return f"**{title}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
+
+
+def failures(results: Results) -> list[str]:
+    """A line for each clip and each way in which it failed, with the points at which it did."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in results.failures:
+        found.setdefault((row.clip, str(row.measurement.error)), []).append(row.label)
+    every = len({row.label for row in results.rows})
+    lines = []
+    for (clip, error), labels in found.items():
+        where = "at every point" if len(labels) == every else f"with {' and '.join(labels[:2])}"
+        more = f" and {len(labels) - 2} more" if 2 < len(labels) < every else ""
+        lines.append(f"{clip}: failed {where}{more}: {error}")
+    return lines
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
@@ -82,9 +103,3 @@ def _number(value: float) -> str:
 
 def _plain(title: str, table: list[list[str]]) -> str:
     return f"{title}\n{align(table)}"
-
-
-def _markdown(title: str, table: list[list[str]]) -> str:
-    head, *body = table
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return f"**{title}**\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])

@@ -80,3 +80,16 @@ def record(
         "metrics": {name: METRICS[name].about() for name in metrics},
     }
     return Results(about, rows, summarise(rows, metrics))
+
+
+def same(a: Results, b: Results) -> bool:
+    """Equal but for the time they took and the time they were made."""
+
+    def plain(results: Results) -> list[Any]:
+        clocks = {"encode_seconds", "decode_seconds", "metric_seconds"}
+        return [
+            (row.label, row.clip, {k: v for k, v in row.measurement.to_json().items() if k not in clocks})
+            for row in results.rows
+        ]  # fmt: skip
+
+    return plain(a) == plain(b)

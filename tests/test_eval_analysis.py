@@ -157,7 +157,8 @@ def test_anchors_above_codecs_are_said_in_words() -> None:
 
 
 def test_the_analysis_of_a_record_is_written(tmp_path: Path) -> None:
-    results = record(points(RATES), points((6, 8, 12, 16, 24), "opus"))
+    vocoder = anchor("noise-vocoder", "noise vocoder", {"fine_structure": 0.5, "spectral_distance": 5.0})
+    results = record(points(RATES), points((6, 8, 12, 16, 24), "opus"), vocoder)
     written = analysis.write(results, tmp_path, resamples=20)
     content = json.loads((tmp_path / "analysis.json").read_text())
     assert content == json.loads(json.dumps(written))
@@ -165,6 +166,11 @@ def test_the_analysis_of_a_record_is_written(tmp_path: Path) -> None:
     table = (tmp_path / "analysis.md").read_text()
     overall = table.partition("kbit/s: overall**")[2]
     assert "below 6.0" in overall and "fine_structure" in overall and "estoi, speech" in overall
+    # An anchor stands in this table too: it has no rate, but a value that Opus reaches at some rate.
+    equal = content["equivalent_opus_kbps"]["noise vocoder"]
+    assert equal["spectral_distance"]["overall"] == "above 24.0" and "estoi" not in equal
+    assert float(equal["fine_structure"]["overall"]) == pytest.approx(8, rel=0.1)  # quality(8) is 0.5
+    assert "- overall: Noise vocoder, which has no pitch, ranks above" in table
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The codecs that a sweep compares: anchors do the damage they name, Opus is in time and exactly as long."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from eval import codecs
@@ -13,6 +15,8 @@ from eval.codecs.process import run
 from eval.errors import CodecError, Unavailable
 from eval.metrics.fine_structure import fine_structure
 from eval.metrics.log_mel import log_mel_distance
+from eval.points import Point
+from eval.results import Results
 
 Array = NDArray[np.float64]
 
@@ -122,18 +126,21 @@ def test_programs_that_fail_or_hang_are_errors() -> None:
         run(["sleep", "10"], seconds=0.1)
 
 
-def test_a_user_adds_a_codec_in_a_few_lines() -> None:
-    class EightBit(codecs.Codec):
-        name = "8-bit"
-
-        def encode(self, wav: Audio, rate: int) -> bytes:
-            return np.round(np.clip(wav[:, 0], -1, 1) * 127).astype(np.int8).tobytes()
-
-        def decode(self, data: bytes) -> tuple[Audio, int]:
-            return np.frombuffer(data, np.int8)[:, None] / 127, RATE
-
-    codecs.register(EightBit.name, EightBit)
-    wav = chord()[:, :1]
+def test_a_user_adds_a_codec_in_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of CONTRIBUTING.md, as it stands there but for its model, which is not what is tested."""
+    text = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    example = text.partition("```python\n")[2].partition("```")[0]
+    assert len(example.splitlines()) < 20
+    (tmp_path / "clips").mkdir()
+    for channels in (1, 2):
+        soundfile.write(tmp_path / "clips" / f"{channels}.wav", chord(0.6)[:, :channels], RATE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("eval.sweep.points", lambda **_: [Point("identity")])
+    exec(compile(example, "CONTRIBUTING.md", "exec"), {})
+    rows = [row for row in Results.read(tmp_path / "out" / "results.json").rows if row.codec == "8-bit"]
+    assert len(rows) == 2 and all(row.measurement.error is None for row in rows)
+    assert [row.measurement.bytes for row in rows] == [1 + 28_800, 1 + 2 * 28_800]
+    wav = chord()
     assert np.abs(through("8-bit", wav) - wav).max() <= 0.5 / 127
     with pytest.raises(Unavailable, match=r"no codec 'flac': there are .*8-bit"):
         codecs.create("flac")

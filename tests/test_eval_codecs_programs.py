@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eval import codecs, sweep
+from eval import codecs
 from eval.audio import RATE, Audio, columns, resample
 from eval.errors import CodecError, EvalError, Unavailable
 from eval.points import Point, parse
+from ravecodec.cli import main
 
 Array = NDArray[np.float64]
 COPY = "cp {in} {out}"
@@ -162,9 +163,9 @@ def test_points_are_read_from_the_command_line(tmp_path: Path, capsys: pytest.Ca
     import soundfile
 
     soundfile.write(tmp_path / "a.wav", sound(0.6, 1), RATE)
-    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--fidelity", "--limit", "0", "--no-anchors"]
-    arguments += ["--shell", "copy", COPY, COPY, "--codec", "silence", "--metrics", "si_sdr", "log_mel"]
-    assert sweep.main(arguments) == 0
+    arguments = ["sweep", "--data", str(tmp_path), "--out", str(tmp_path / "out"), "--fidelity", "--no-anchors"]
+    arguments += ["--limit", "0", "--shell", "copy", COPY, COPY, "--codec", "silence", "--metrics", "si_sdr", "log_mel"]
+    assert main(arguments) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[3].startswith("copy") and float(printed[3].split()[1]) > 700  # a WAV file's rate
     assert [line.split()[0] for line in printed[-2:]] in (["log_mel", "si_sdr"], ["si_sdr", "log_mel"])

@@ -1,4 +1,4 @@
-"""ViSQOL, Zimtohrli and pitch: known values and physics. Without a package, its metric must say how to get it."""
+"""ViSQOL, Zimtohrli, ESTOI, pitch: known values and physics. Without a package, a metric must say how to get it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +115,38 @@ def test_lost_voicing_is_a_voicing_error_and_no_pitch_error(instead: Callable[[i
     # Nothing voiced is left: there is no pitch to compare, which is not the same as no error.
     assert measured("f0", original, np.zeros_like(original)) is None
     assert measured("voicing", np.zeros_like(original), original) is None
+
+
+def plain_estoi(x: Array, y: Array) -> float:
+    """Jensen and Taal's formulas for sounds at 10 kHz without a silent frame: their bands, segments and two norms."""
+    window = np.hanning(258)[1:-1]
+    spectra = [
+        np.array([np.fft.rfft(signal[at : at + 256] * window, 512) for at in range(0, len(signal) - 256, 128)])
+        for signal in (x, y)
+    ]
+    centres = 150 * 2 ** (np.arange(15) / 3)
+    bins = np.arange(257) * 10_000 / 512
+    edges = [[np.abs(bins - centre * 2 ** (side / 6)).argmin() for side in (-1, 1)] for centre in centres]
+    bands = [np.sqrt([(np.abs(s[:, low:high]) ** 2).sum(1) for low, high in edges]) for s in spectra]
+
+    def normal(part: Array, axis: int) -> Array:
+        centred = part - part.mean(axis=axis, keepdims=True)
+        unit: Array = centred / np.linalg.norm(centred, axis=axis, keepdims=True)
+        return unit
+
+    segments = range(30, bands[0].shape[1] + 1)
+    parts = [[normal(normal(band[:, end - 30 : end], 1), 0) for end in segments] for band in bands]
+    return float(np.mean([(a * b).sum() / 30 for a, b in zip(*parts, strict=True)]))
+
+
+@pytest.mark.parametrize("level", [0.01, 0.03, 0.1])
+def test_estoi_against_its_formulas(level: float) -> None:
+    """Noise that swells and fades in bands, never to silence; the two differ in their resamplers and edges only."""
+    time = np.arange(3 * RATE) / RATE
+    bands = [np.sin(2 * np.pi * f * time + 5 * np.sin(2 * np.pi * f / 200 * time)) for f in (200, 430, 900, 2100, 3700)]
+    swell = [0.1 * (1.2 + np.sin(2 * np.pi * (1 + 0.7 * k) * time)) for k in range(5)]
+    clean = sum(s * b for s, b in zip(swell, bands, strict=True)) + noise(3 * RATE, 0.003)
+    noisy = clean + noise(3 * RATE, level, seed=1)
+    expected = plain_estoi(*(resample(each, RATE, 10_000) for each in (clean, noisy)))
+    assert 0.1 < expected < 0.97
+    assert METRICS["estoi"](clean, noisy) == pytest.approx(expected, abs=0.01)

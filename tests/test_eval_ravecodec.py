@@ -4,6 +4,7 @@ import json
 import sys
 import types
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import soundfile
+from records import points, record
 
 from eval import codecs, demo, plots, spectrogram, sweep
 from eval.audio import RATE, Audio, columns, resample
@@ -114,6 +116,25 @@ def test_the_adapter_codes_counts_and_names() -> None:
     assert "model_bits" not in facts
 
 
+def test_labels_say_what_was_asked_for() -> None:
+    labels = {
+        "ravecodec mine 3 kbit/s": {"model": "there/mine.safetensors", "bitrate": 3.0},
+        "ravecodec r=16 q=-4 rdoq": {"components": 16, "step": -4, "rdoq": True},
+        "ravecodec f=0.9 rule=sigma-squared": {"fidelity": 0.9, "rule": "sigma-squared"},
+    }
+    assert [codecs.create("ravecodec", settings).label for settings in labels.values()] == list(labels)
+
+
+def test_what_a_curve_runs_along() -> None:
+    """The fidelities of each step; the steps of one fidelity; target bitrates by themselves."""
+    grid = record([*points((1, 2), settings={"step": 0}), *points((3, 4), settings={"step": 8})])
+    assert list(plots.curves(grid.lines)) == ["ravecodec q=0", "ravecodec q=8"]
+    rows = [row for step in (0, 8) for row in points((1 + step,), settings={"step": step})]
+    targets = [replace(row, settings={"bitrate": 2.0}) for row in points((2,))]
+    names = plots.curves(record(rows, targets, points((6, 12), "mp3")).lines)
+    assert list(names) == ["ravecodec", "ravecodec at target bitrates", "MP3"]
+
+
 def test_a_model_that_is_not_there_stops_before_any_work(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="model rave-3: there is no model 'rave-3'"):
         sweep.run(clips, tmp_path / "out", usual("rave-3"))
@@ -122,8 +143,8 @@ def test_a_model_that_is_not_there_stops_before_any_work(clips: Path, tmp_path: 
 
 def test_a_sweep_over_fidelity_and_step(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    points = usual(fidelities=(0.5, 0.9, 0.99), steps=(-8, 8))
-    results = sweep.run(clips, out, points, ["spectral_distance", "fine_structure", "pesq"], progress=False)
+    chosen = usual(fidelities=(0.5, 0.9, 0.99), steps=(-8, 8))
+    results = sweep.run(clips, out, chosen, ["spectral_distance", "fine_structure", "pesq"], progress=False)
     assert not results.failures
     overall = {line.label: line for line in results.lines if line.kind == "overall"}
     low, high = overall["ravecodec f=0.5 q=8"], overall["ravecodec f=0.99 q=-8"]

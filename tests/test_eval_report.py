@@ -21,7 +21,6 @@ from eval import analysis, codecs, report, webmushra
 from eval.audio import RATE
 from eval.errors import CorpusError, EvalError
 from eval.metrics import loudness
-from eval.points import Point
 from eval.report import choice, image, listen
 from eval.report.__main__ import main as draw_again
 from eval.results import Results
@@ -223,14 +222,11 @@ def test_a_listening_test_for_webmushra(written: tuple[Results, Path, str], tmp_
     assert config["pages"][0]["type"] == "generic" and config["pages"][-1]["type"] == "finish"
 
 
-def test_the_command_writes_both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     codecs.register(Rounded.name, Rounded)
-    chosen = [Point("rounded", {"bits": bits}) for bits in (4, 9)]
-    monkeypatch.setattr("eval.sweep.points", lambda *arguments, **options: chosen)
     out, formal = tmp_path / "out", tmp_path / "formal"
     given = ["--data", str(clips(tmp_path / "clips")), "--out", str(out), "--metrics", "fine_structure"]
+    given += ["--fidelity", "--codec", "rounded:bits=4", "rounded:bits=9", "--no-anchors"]
     assert main(["sweep", *given, "--report", "--listen", "1", "--webmushra", str(formal)]) == 0
     printed = capsys.readouterr().err
     assert str(out / "report.html") in printed and str(formal / "ravecodec.yaml") in printed
@@ -249,5 +245,8 @@ def test_a_record_is_drawn_again_from_its_file(
     assert capsys.readouterr().out == f"{again / 'report.html'}\n"
     names = "report.html analysis.json analysis.md table.md rate.png rate.svg".split()
     assert all((again / name).stat().st_size > 0 for name in names)
+    # The figures that the page offers are the record's, wherever it is drawn.
+    (link,) = [each for each in Page((again / "report.html").read_text("utf-8")).named("a") if "download" in each]
+    assert base64.b64decode(link["href"].partition("base64,")[2]) == (tmp_path / "record/results.csv").read_bytes()
     assert draw_again([str(tmp_path / "nothing.json")]) == 1
     assert "nothing.json" in capsys.readouterr().err

@@ -2,25 +2,28 @@
 
 import csv
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-import distributed
 import numpy as np
 import pytest
 import soundfile
+from records import same
 
-from eval import cluster, codecs, sweep, table
+from eval import codecs, sweep, table
 from eval.audio import RATE, Audio
 from eval.cache import Cache
 from eval.codecs import Codec
 from eval.errors import CorpusError, EvalError, Unavailable
 from eval.measure import Measurement
-from eval.metrics import Metric
+from eval.metrics import METRICS, Metric
 from eval.points import Point, usual
 from eval.results import Results
 from eval.summary import bootstrap
+from ravecodec.cli import main
 
 QUICK = ["si_sdr", "log_mel", "estoi"]
 BITS = (4, 6, 8, 10, 12)
@@ -69,19 +72,6 @@ def clips(tmp_path: Path) -> Path:
 
 def points(*bits: int) -> list[Point]:
     return [Point("rounding", {"bits": each}) for each in bits]
-
-
-def same(a: Results, b: Results) -> bool:
-    """Equal but for the time they took and the time they were made."""
-
-    def plain(results: Results) -> list[Any]:
-        clocks = {"encode_seconds", "decode_seconds", "metric_seconds"}
-        return [
-            (row.label, row.clip, {k: v for k, v in row.measurement.to_json().items() if k not in clocks})
-            for row in results.rows
-        ]  # fmt: skip
-
-    return plain(a) == plain(b)
 
 
 def test_every_clip_at_every_point_is_counted(clips: Path, tmp_path: Path, rounding: list[int]) -> None:
@@ -154,6 +144,24 @@ def test_a_killed_sweep_leaves_a_cache_that_works(tmp_path: Path) -> None:
     assert again.get("three") == Measurement(seconds=3.0)
 
 
+def test_a_sweep_killed_in_the_middle_goes_on(clips: Path, tmp_path: Path) -> None:
+    """SIGKILL with half of the clips done: the next run measures the other half, and the record is that of one run."""
+    slow = ["--shell", "slow", "sh -c 'sleep 0.3; cp {in} {out}'", "cp {in} {out}", "--fidelity", "--no-anchors"]
+    arguments = ["sweep", "--data", str(clips), *slow, "--metrics", "si_sdr", "--limit", "0"]
+    cut = tmp_path / "cut" / "cache.jsonl"
+    command = [sys.executable, "-m", "ravecodec", *arguments, "--out", str(cut.parent)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and not (cut.is_file() and cut.stat().st_size):
+            time.sleep(0.01)
+        running.kill()
+    done = len(Cache(cut))
+    assert 0 < done < 3 and not (cut.parent / "results.json").exists()
+    for out in (cut.parent, tmp_path / "whole"):
+        assert main([*arguments, "--out", str(out)]) == 0
+    assert len(cut.read_bytes().splitlines()) in (3, 4)  # nothing twice, but for a line that was cut short
+    assert same(*(Results.read(out / "results.json") for out in (cut.parent, tmp_path / "whole")))
+
+
 def test_processes_give_what_one_gives(clips: Path, tmp_path: Path) -> None:
     chosen = [Point("noise-vocoder"), Point("lowpass", {"cutoff": 7000.0})]
     one = sweep.run(clips, tmp_path / "1", chosen, ["si_sdr"], jobs=1, plots=False, progress=False)
@@ -175,6 +183,20 @@ def test_a_clip_that_fails_is_recorded_and_the_sweep_goes_on(
     estimate = overall.metrics["si_sdr"]
     assert estimate and estimate.clips == 3  # missing, not zero
     assert "rounding bits=8 (2 failed)" in table.text(results)
+    assert str(tmp_path) not in (tmp_path / "out" / "results.json").read_text()
+
+
+def test_a_clip_that_fails_everywhere_is_one_line(clips: Path, tmp_path: Path, rounding: list[int]) -> None:
+    (clips / "speech" / "broken.wav").write_bytes(b"nothing")
+    soundfile.write(clips / "speech" / "loud.wav", np.ones(1000), RATE, subtype="FLOAT")
+    chosen = [*points(*BITS), Point("identity")]
+    results = sweep.run(clips, tmp_path / "out", chosen, ["si_sdr"], plots=False, progress=False)
+    assert len(results.failures) == len(BITS) + 1 + len(BITS)
+    lines = sorted(table.failures(results))
+    assert len(lines) == 2 and lines[0].startswith("speech/broken.wav: failed at every point: CorpusError: ")
+    assert lines[1] == (
+        "speech/loud.wav: failed with rounding bits=4 and rounding bits=6 and 3 more: RuntimeError: too loud"
+    )
 
 
 def test_a_codec_of_another_length_is_at_fault(clips: Path, tmp_path: Path) -> None:
@@ -199,7 +221,7 @@ def test_a_metric_that_fails_is_missing_with_a_reason(
         return float("nan")
 
     metric = Metric("broken", "Broken", "lower", broken, "for this test")
-    monkeypatch.setitem(sweep.METRICS, "broken", metric)
+    monkeypatch.setitem(METRICS, "broken", metric)
     results = sweep.run(clips, tmp_path / "out", points(8), ["si_sdr", "broken"], progress=False)
     assert not results.failures
     assert {row.measurement.metrics["broken"] for row in results.rows} == {None}
@@ -211,6 +233,8 @@ def test_what_is_missing_stops_the_sweep_before_any_work(clips: Path, tmp_path: 
         sweep.run(clips, tmp_path / "out", [Point("flac")])
     with pytest.raises(CorpusError, match="neither a folder nor a manifest"):
         sweep.run(tmp_path / "nowhere", tmp_path / "out", [Point("identity")])
+    with pytest.raises(EvalError, match="no operating points"):
+        sweep.run(clips, tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
 
 
@@ -248,30 +272,9 @@ def test_bootstrap_intervals_are_those_of_the_mean() -> None:
 
 def test_the_command_line(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    arguments = ["--data", str(clips), "--out", str(out), "--fidelity", "--metrics", "si_sdr"]
-    assert sweep.main(arguments) == 0
+    arguments = ["sweep", "--data", str(clips), "--out", str(out), "--fidelity", "--metrics", "si_sdr"]
+    assert main(arguments) == 0
     printed = capsys.readouterr()
     assert "noise vocoder, 40 bands" in printed.out and printed.err == ""  # no bar without a terminal
-    assert sweep.main(["--data", str(tmp_path / "nowhere"), "--out", str(out), "--fidelity"]) == 1
-    assert capsys.readouterr().err.startswith("eval.sweep: ")
-
-
-def test_a_cluster_gives_what_one_process_gives(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two dask workers behind a scheduler's address (threads here; CONTRIBUTING.md has the command with processes)."""
-    chosen = [Point("noise-vocoder"), Point("lowpass", {"cutoff": 7000.0})]
-    arguments: dict[str, Any] = {"plots": False, "progress": False}
-    one = sweep.run(clips, tmp_path / "1", chosen, ["si_sdr"], **arguments)
-    arguments |= {"backend": "dask"}
-    with distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None) as workers:
-        two = sweep.run(
-            clips, tmp_path / "2", chosen, ["si_sdr"], scheduler=workers.scheduler_address, **arguments
-        )
-    assert not two.failures and same(one, two)
-    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.3)
-    with pytest.raises(Unavailable, match="no dask scheduler answers at tcp://127"):
-        sweep.run(clips, tmp_path / "3", chosen, ["si_sdr"], scheduler="tcp://127.0.0.1:9", **arguments)
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(Unavailable, match="pip install 'ravecodec"):
-        sweep.run(clips, tmp_path / "3", chosen, ["si_sdr"], **arguments)
+    assert main(["sweep", "--data", str(tmp_path / "nowhere"), "--out", str(out), "--fidelity"]) == 1
+    assert "neither a folder nor a manifest" in capsys.readouterr().err

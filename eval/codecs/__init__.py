@@ -1,18 +1,9 @@
 """The registry of codecs: name → class, made with settings.
 
-To add one in Python, a class with `encode` and `decode` (see `Codec`), then `register`:
+To add one in Python, write a class with `encode` and `decode` (see `Codec`; CONTRIBUTING.md has a whole example):
 
-    class EightBit(codecs.Codec):
-        name = "8-bit"
-
-        def encode(self, wav, rate):
-            return np.round(np.clip(wav[:, 0], -1, 1) * 127).astype(np.int8).tobytes()
-
-        def decode(self, data):
-            return np.frombuffer(data, np.int8)[:, None] / 127, 48_000
-
-    codecs.register("8-bit", EightBit)
-    sweep.run("clips/", "out/", [Point("8-bit")])
+    codecs.register("mine", Mine)
+    sweep.run("clips/", "out/", [Point("mine", {"bitrate": 16})])
 
 Without Python, two command lines: see eval.codecs.shell.
 """

@@ -16,7 +16,8 @@ from eval.errors import Unavailable
 class RaveCodec(Codec):
     """ravecodec with a `model`, a `fidelity` (of a `rule`) or a number of `components`, and a `step` index q.
 
-    What is None is the codec's default. The model is loaded at first use and kept by each process.
+    Or with a `bitrate` in kbit/s; `rdoq`: with rate-distortion optimised quantisation. What is None is the codec's
+    default. The model is loaded at first use and kept by each process.
     """
 
     name = "ravecodec"
@@ -29,16 +30,23 @@ class RaveCodec(Codec):
         step: int | None = None,
         rule: str | None = None,
         bitrate: float | None = None,
+        rdoq: bool = False,
     ) -> None:
-        given = {"fidelity": fidelity, "components": components, "step": step, "rule": rule, "bitrate": bitrate}
+        given = {
+            "fidelity": fidelity, "components": components, "step": step, "rule": rule, "bitrate": bitrate,
+            "rdoq": rdoq or None,
+        }  # fmt: skip
         self.options = {key: value for key, value in given.items() if value is not None}
         super().__init__(model=model, **self.options)
         self.model = model
 
     @property
     def label(self) -> str:
-        short = {"fidelity": "f", "components": "r", "step": "q", "rule": "rule", "bitrate": "kbps"}
-        parts = [f"{short[key]}={value}" for key, value in self.options.items()]
+        short = {"fidelity": "f", "components": "r", "step": "q", "rule": "rule"}
+        parts = [f"{short[key]}={value}" for key, value in self.options.items() if key in short]
+        if "bitrate" in self.options:
+            parts.append(f"{self.options['bitrate']:g} kbit/s")
+        parts += ["rdoq"] if "rdoq" in self.options else []
         name = self.name if self.model == "default" else f"{self.name} {Path(self.model).stem}"
         return " ".join([name, *parts])
 

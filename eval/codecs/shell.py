@@ -2,7 +2,7 @@
 
     ShellCodec("my-opus", encode="opusenc --bitrate 16 {in} {out.opus}", decode="opusdec {in} {out.wav}")
 
-    python -m eval.sweep ... --shell my-opus "opusenc --bitrate 16 {in} {out.opus}" "opusdec {in} {out.wav}"
+    ravecodec sweep ... --shell my-opus "opusenc --bitrate 16 {in} {out.opus}" "opusdec {in} {out.wav}"
 
 {in} and {out} become file names; a suffix in the braces is the one that the file gets, for programs that go by it.
 The encoder reads a WAV file of 16-bit samples (`subtype`: also PCM_24, FLOAT) at 48 kHz with the clip's channels,

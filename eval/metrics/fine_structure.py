@@ -20,7 +20,7 @@ import numpy as np
 
 from eval.audio import RATE, Audio
 from eval.metrics.metric import Metric, per_channel
-from eval.metrics.stft import magnitudes
+from eval.metrics.stft import magnitudes, of_original
 
 WINDOW = 4096
 HOP = 1024
@@ -41,7 +41,7 @@ def fine_structure(original: Audio, decoded: Audio, rate: int = RATE) -> float |
     last = int(np.floor(HIGHEST * WINDOW / rate))
     band = slice(first, last + 1)
     energies, correlations = [], []
-    for x, y in zip(magnitudes(original, WINDOW, HOP), magnitudes(decoded, WINDOW, HOP), strict=True):
+    for x, y in zip(of_original(original, WINDOW, HOP), magnitudes(decoded, WINDOW, HOP), strict=True):
         energies.append(np.einsum("tk,tk->t", x, x))
         correlations.append(_correlation(residual(x)[:, band], residual(y)[:, band]))
     energy, correlation = np.concatenate(energies), np.concatenate(correlations)

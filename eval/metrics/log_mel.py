@@ -16,7 +16,7 @@ import numpy as np
 
 from eval.audio import RATE, Audio
 from eval.metrics.metric import Metric, per_channel
-from eval.metrics.stft import magnitudes
+from eval.metrics.stft import magnitudes, of_original
 
 WINDOW = 2048
 HOP = 512
@@ -28,7 +28,7 @@ def log_mel_distance(original: Audio, decoded: Audio, rate: int = RATE) -> float
     """The log-mel distance between two vectors [n] at `rate` Hz; ≥ 0, lower is better."""
     bank = filterbank(rate).T
     total, count = 0.0, 0
-    for x, y in zip(magnitudes(original, WINDOW, HOP), magnitudes(decoded, WINDOW, HOP), strict=True):
+    for x, y in zip(of_original(original, WINDOW, HOP), magnitudes(decoded, WINDOW, HOP), strict=True):
         ratio = np.maximum(x @ bank, FLOOR) / np.maximum(y @ bank, FLOOR)
         total += float(np.abs(np.log10(ratio)).sum())
         count += ratio.size

@@ -22,7 +22,7 @@ import numpy as np
 
 from eval.audio import RATE, Audio
 from eval.metrics.metric import Metric, per_channel
-from eval.metrics.stft import magnitudes
+from eval.metrics.stft import magnitudes, of_original
 
 WINDOWS = (2048, 1024, 512, 256, 128)
 FLOOR = 1e-5
@@ -38,7 +38,7 @@ def one_scale(original: Audio, decoded: Audio, window: int) -> float:
     energy_x = energy_y = energy_difference = logarithmic = 0.0
     bins = 0
     hop = window // 4
-    for x, y in zip(magnitudes(original, window, hop), magnitudes(decoded, window, hop), strict=True):
+    for x, y in zip(of_original(original, window, hop), magnitudes(decoded, window, hop), strict=True):
         energy_x += float(np.vdot(x, x))
         energy_y += float(np.vdot(y, y))
         difference = x - y

@@ -36,9 +36,7 @@ def write(
     if data is not None and clips > 0:
         sounds = listen.excerpts(results, data, choice.clips(results, clips), choice.points(results, versions))
     folder.mkdir(parents=True, exist_ok=True)
-    table = folder / "results.csv"
-    csv = table.read_bytes() if table.is_file() else b""
-    text = page(results, found or analysis.analyse(results), sounds, csv)
+    text = page(results, found or analysis.analyse(results), sounds)
     path, part = folder / "report.html", folder / "report.html.part"
     part.write_text(text, encoding="utf-8")
     part.replace(path)

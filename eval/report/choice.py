@@ -10,6 +10,7 @@ import numpy as np
 
 from eval import curves
 from eval.curves import Cloud, System
+from eval.findings import spoken
 from eval.results import Results
 
 LEADING = "fine_structure"
@@ -78,7 +79,7 @@ def rule(results: Results) -> str:
     """How the clips were chosen, in words."""
     title = results.metrics[leading(results)]["title"]
     return (
-        f"Within each kind the clips stand evenly between the worst and the best by {title.lower()} "
+        f"Within each kind the clips stand evenly between the worst and the best by {spoken(title)} "
         "at the middle operating point; nobody picked them."
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval import findings
-from eval.plots import curve_name
+from eval.plots import curve_names
 from eval.report import choice, image, tables
 from eval.report.listen import Excerpt, Version
 from eval.report.tables import escape
@@ -20,8 +20,8 @@ from eval.summary import Estimate
 SCRIPTS = ("chart.js", "figures.js", "player.js", "abx.js")
 
 
-def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excerpt] = (), csv: bytes = b"") -> str:
-    """The page as text; `analysis` is what eval.analysis.analyse gives, `csv` is offered for download."""
+def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excerpt] = ()) -> str:
+    """The page as text; `analysis` is what eval.analysis.analyse gives."""
     about = results.about
     kinds = tables.kinds(results)
     corpus = about["corpus"]
@@ -29,9 +29,10 @@ def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excer
     models = dict.fromkeys(
         str(point["settings"].get("model", "default")) for point in about["points"] if point["codec"] == "ravecodec"
     )
-    model = ", ".join(Path(name).stem for name in models)
+    names = ", ".join(Path(name).stem for name in models)
+    title = f"Rate and distortion of ravecodec, model {names}" if models else "Rate and distortion"
     parts = {
-        "title": escape(f"Rate and distortion of ravecodec{f', model {model}' if model else ''}"),
+        "title": escape(title),
         "facts": escape(f"{corpus['clips']} clips ({counts}) · {str(about['created'])[:10]}"),
         "warnings": "".join(f'<p class="warning">{escape(text)}</p>' for text in findings.missing(results)),
         "summary": _summary(results, kinds),
@@ -46,7 +47,7 @@ def page(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excer
         "deltas": _by_kind(kinds, {kind: tables.deltas(results, analysis["bd"], kind) for kind in kinds}),
         "definitions": tables.definitions(results),
         "provenance": tables.provenance(results),
-        "csv": f"data:text/csv;base64,{base64.b64encode(csv).decode()}",
+        "csv": f"data:text/csv;base64,{base64.b64encode(results.csv().encode()).decode()}",
         "data": _json(_data(results, analysis, excerpts)),
         "style": _asset("style.css"),
         "scripts": "\n".join(_asset(name) for name in SCRIPTS),
@@ -152,11 +153,12 @@ SHORT = {"fine_structure": "fine", "estoi": "ESTOI", "pesq": "PESQ", "spectral_d
 
 def _data(results: Results, analysis: Mapping[str, Any], excerpts: Sequence[Excerpt]) -> dict[str, Any]:
     """What the scripts draw and play from."""
+    curve_of = curve_names(results.lines)
     lines = [
         {
             "label": line.label,
             "codec": line.codec,
-            "curve": curve_name(line),
+            "curve": curve_of(line),
             "kind": line.kind,
             "kbps": line.file_kbps,
             "fidelity": line.settings.get("fidelity"),

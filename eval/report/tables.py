@@ -106,7 +106,7 @@ def provenance(results: Results) -> str:
         if point["codec"] == "ravecodec"
     )
     programs = dict.fromkeys(
-        value
+        value if name in str(value) else f"{name} {value}"
         for point in about.get("points", [])
         for name, value in point["identity"].items()
         if point["codec"] not in ("ravecodec",) and name != "anchor"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from ravecodec import __version__
 from ravecodec.cli import (
+    ablate,
     bench,
     calibrate,
     compare,
@@ -30,7 +31,10 @@ from ravecodec.cli import (
 )
 from ravecodec.cli.common import report
 
-COMMANDS = (encode, decode, info, verify, repair, thin, tag, models, prepare, train, calibrate, sweep, compare, bench)
+COMMANDS = (
+    *(encode, decode, info, verify, repair, thin, tag, models, prepare, train, calibrate),
+    *(sweep, compare, ablate, bench),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

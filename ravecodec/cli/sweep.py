@@ -22,7 +22,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help="a folder of sound, or a manifest")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the record, tables and plots")
     parser.add_argument("--model", default="default", metavar="NAME|PATH", help="see `ravecodec models`")
-    parser.add_argument("--fidelity", type=float, nargs="+", metavar="F", help="fidelities (default: 0.5 ... 0.999)")
+    parser.add_argument(
+        "--fidelity", type=float, nargs="*", metavar="F", help="fidelities (default: 0.5 ... 0.999); none: no grid"
+    )
     parser.add_argument("--step", type=int, nargs="+", metavar="Q", help="steps (default: -8 0 8)")
     parser.add_argument("--bitrate", type=float, nargs="+", default=[], metavar="K", help="also at these, kbit/s")
     parser.add_argument("--opus", type=float, nargs="*", default=[], metavar="KBPS", help="Opus beside it, kbit/s")
@@ -56,17 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
     from eval import analysis, cost, sweep, table
     from eval.errors import Unavailable
+    from eval.points import FIDELITIES, STEPS, Point, parse, usual
 
-    points = sweep.points(
-        arguments.model,
-        arguments.fidelity or sweep.FIDELITIES,
-        arguments.step or sweep.STEPS,
-        arguments.opus,
-        not arguments.no_anchors,
-    )
-    points += [sweep.Point("ravecodec", {"model": arguments.model, "bitrate": rate}) for rate in arguments.bitrate]
-    points += [sweep.parse(text) for text in arguments.codec]
-    points += [sweep.Point("shell", {"title": n, "encode": e, "decode": d}) for n, e, d in arguments.shell]
+    fidelities = FIDELITIES if arguments.fidelity is None else arguments.fidelity
+    points = usual(arguments.model, fidelities, arguments.step or STEPS, anchors=False)
+    points += [Point("ravecodec", {"model": arguments.model, "bitrate": rate}) for rate in arguments.bitrate]
+    points += [Point("opus", {"bitrate": rate}) for rate in arguments.opus]
+    points += [parse(text) for text in arguments.codec]
+    points += [Point("shell", {"title": n, "encode": e, "decode": d}) for n, e, d in arguments.shell]
+    points += [] if arguments.no_anchors else usual(fidelities=())
     results = sweep.run(
         Path(arguments.data), Path(arguments.out), points, arguments.metrics, arguments.jobs, seed=arguments.seed,
         backend=arguments.backend, scheduler=arguments.cluster, limit=arguments.limit or None,
@@ -87,8 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         report(f"wrote {reporting.write(results, out, data, int(arguments.listen), found=found)}")
     if arguments.webmushra is not None:
         report(f"wrote {_webmushra(arguments, results)}")
-    for row in results.failures:
-        report(f"{row.clip}: failed with {row.label}: {row.measurement.error}")
+    for line in table.failures(results):
+        report(line)
     return 1 if results.failures else 0
 
 

@@ -1,0 +1,83 @@
+"""A model with plainer entropy coding: what its contexts are worth is measured against it.
+
+    fixed-length    an integer takes as many bits as all those of its component that were met need
+    static-tables   a row of counts for every step and component, whatever stands beside an integer
+    contexts        the model as it is
+
+The integers are the same in all three, and so is the sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bitstream import Tables
+from bitstream.tables import MAX_ROW, ROW_SUM, Row
+
+from .analysis import Analysis
+from .audio import as_samples
+from .codec import Codec
+from .errors import UsageError
+from .modelfile import save_model
+
+Coding = Literal["fixed-length", "static-tables", "contexts"]
+CODINGS: tuple[Coding, ...] = ("fixed-length", "static-tables", "contexts")
+
+
+def write_models(
+    codec: Codec, folder: Path, sounds: Iterable[tuple[Any, int]], steps: Sequence[int], codings: Sequence[Coding]
+) -> dict[str, Path]:
+    """Write a model file for each coding into the folder, by coding; the plainer ones know only these steps.
+
+    Their codes are fitted to `sounds`, pairs of samples [n] or [n, channels] and a rate in Hz. UsageError without
+    sounds, and for "contexts" of a model that has none.
+    """
+    if "contexts" in codings and codec.tables.context is None:
+        raise UsageError(f"model {codec.name!r} has no context network: leave contexts out")
+    codes = integers(codec, sounds, steps)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: dict[str, Path] = {}
+    for coding in codings:
+        tables = codec.tables if coding == "contexts" else _tables(coding, codes)
+        path = paths[coding] = folder / f"{coding}.safetensors"
+        about = f"{codec.name} with {coding.replace('-', ' ')}"
+        save_model(path, codec.model.network, coding, codec.basis, tables, about, codec.model.notes)
+    return paths
+
+
+def integers(codec: Codec, sounds: Iterable[tuple[Any, int]], steps: Sequence[int]) -> dict[int, np.ndarray]:
+    """The integers [frames, components] that the codec makes of all sounds at each step, channels one after another."""
+    analysis = Analysis(codec.network)
+    values = [
+        codec.basis.rotate(z.astype(np.float64), codec.latents).T.astype(np.float32)
+        for audio, rate in sounds
+        for samples in [as_samples(audio)]
+        for part in analysis.latents([samples], rate, samples.shape[1])
+        for z in part
+    ]
+    if not values:
+        raise UsageError("there is no sound to fit the plainer codes to")
+    together = np.concatenate(values)
+    return {step: np.rint(together / codec.basis.steps(step).astype(np.float64)).astype(np.int64) for step in steps}
+
+
+def fixed_row(values: np.ndarray) -> Row:
+    """A row in which every integer between the least and the greatest of these [n] costs the same whole bits.
+
+    One entry is the escape's, as in every row. A component that never changes costs next to nothing.
+    """
+    low, high = int(values.min()), int(values.max())
+    if low == high:
+        return low, (ROW_SUM - 1, 1)
+    entries = min(1 << (high - low + 1).bit_length(), MAX_ROW)
+    return low, (ROW_SUM // entries,) * entries
+
+
+def _tables(coding: Coding, codes: Mapping[int, np.ndarray]) -> Tables:
+    if coding == "static-tables":
+        return Tables.fit(codes)
+    return Tables.from_rows({step: [fixed_row(column) for column in values.T] for step, values in codes.items()})
