@@ -159,8 +159,8 @@ def write(out: Path, codec: Codec, rows: list, bits: dict, seconds: dict) -> Non
     text = [
         "# What the entropy model saves",
         "",
-        f"Model `{codec.name}`, id `{codec.model.id.hex()}`; written by `benchmarks/entropy.py`, which says what the codes",
-        "are. All components, equal integers, on sound that no table has seen: "
+        f"Model `{codec.name}`, id `{codec.model.id.hex()}`; written by `benchmarks/entropy.py`, which says what the",
+        "codes are. All components, equal integers, on sound that no table has seen: "
         + ", ".join(f"{seconds[kind]:.0f} s of {kind}" for kind in kinds)
         + ".",
         "",
