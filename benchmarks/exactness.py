@@ -19,11 +19,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def flat(values: object) -> list:
-    """The numbers of a nested list, the last index running fastest."""
-    return [number for part in values for number in flat(part)] if isinstance(values, list) else [values]
-
-
 def by_reference(folder: Path) -> tuple[int, int]:
     """Vectors that the second decoder reads as they were written, and how many there are to read."""
     spec = importlib.util.spec_from_file_location("decoder", ROOT / "bitstream" / "reference" / "decoder.py")
@@ -32,13 +27,10 @@ def by_reference(folder: Path) -> tuple[int, int]:
     spec.loader.exec_module(decoder)
     about = json.loads((folder / "vectors.json").read_bytes())
     tables = json.loads((folder / "tables.json").read_bytes())
-    known = {
-        name: {key[8:] if key.startswith("context_") else key: flat(v) for key, v in arrays.items() if key != "id"}
-        for name, arrays in tables.items()
-    }
+    known = {name: decoder.listed_tables(arrays) for name, arrays in tables.items()}
     whole = [name for name in about if about[name].get("hash_holds")]
     read = [decoder.decode((folder / name).read_bytes(), known[about[name]["tables"]])[1] for name in whole]
-    return sum(found == about[name]["integers_sha256"] for name, found in zip(whole, read)), len(whole)  # noqa: B905
+    return sum(found == about[name]["integers_sha256"] for name, found in zip(whole, read, strict=True)), len(whole)
 
 
 def by_main(folder: Path) -> tuple[int, int]:
@@ -65,9 +57,7 @@ def main() -> int:
 
         import numpy as np
 
-        with_what = (
-            f"main decoder, numpy {np.__version__}, constriction {version('constriction')}"
-        )
+        with_what = f"main decoder, numpy {np.__version__}, constriction {version('constriction')}"
     cells = [f"{platform.machine()}, {sys.byteorder}-endian", f"Python {platform.python_version()}", with_what]
     cells += [f"threads {os.environ.get('OMP_NUM_THREADS', 'not set')}"]
     cells += [

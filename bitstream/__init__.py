@@ -3,11 +3,12 @@
 Needs numpy and constriction (loaded when something is coded), and no neural network.
 """
 
+from .content import packet_bits
 from .errors import CorruptError, FormatError, ModelError, RvcError, UnsupportedError
 from .follow import Following
 from .header import FidelityRule, Header, Layout
 from .info import FileInfo, info
-from .packet import Kind, Packet, packet_bits
+from .packet import Kind, Packet
 from .reader import Reader
 from .repair import repair
 from .report import Report

@@ -154,8 +154,7 @@ class Header:
         body = b"".join(fields)
         if len(body) > MAX_FIELDS:
             raise FormatError(f"header: {len(body)} bytes of fields, at most {MAX_FIELDS} are allowed")
-        out = MAGIC + bytes([VERSION]) + write_varint(len(body)) + body
-        return out + crc32(out).to_bytes(4, "little")
+        return sealed(body)
 
     @classmethod
     def parse(cls, source: bytes | bytearray | BinaryIO) -> Header:
@@ -182,6 +181,12 @@ def _to_utf8(text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise FormatError(f"header: {text!r} cannot be written as UTF-8") from None
+
+
+def sealed(fields: bytes) -> bytes:
+    """A header of these bytes of fields, whatever they are, with its magic, size and CRC."""
+    head = MAGIC + bytes([VERSION]) + write_varint(len(fields)) + fields
+    return head + crc32(head).to_bytes(4, "little")
 
 
 def _field(kind: int, data: bytes) -> bytes:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .content import packet_bits
 from .header import Header
-from .packet import packet_bits
 from .reader import Reader
 from .report import Report
 from .tables import Tables

@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from . import escape
 from .order import order
-from .tables import CHOSEN, ROW_SUM, Tables, check_codes
+from .tables import CHOSEN, Tables, check_codes
 
 USUAL_WEIGHT = 0.1  # squared steps that a bit is worth
 
@@ -32,7 +31,7 @@ def optimise(
     if weight <= 0:
         return nearest.astype(np.int32)
     chosen = np.empty_like(nearest)
-    predictor = tables.predictor(step, (channels, frames, components))
+    predictor = tables.predictor(step, (1, channels, frames, components))
     spread = order(frames)
     for component, row in enumerate(tables.rows(step, components)):
         for channel in range(channels):
@@ -48,8 +47,8 @@ def optimise(
                 at = spread.frames[first:last]
                 if last > first:
                     rows, whole = predictor.rows(first, last)
-                    best = _choose(target[at], line[at], tables, rows, whole, weight)
-                    predictor.put(first, last, best)
+                    best = _choose(target[at], line[at], tables, rows[0], whole[0], weight)
+                    predictor.put(first, last, best[None])
                     chosen[channel, at, component] = best
                 first = last
             predictor.close()
@@ -61,12 +60,6 @@ def _choose(
 ) -> NDArray[np.int64]:
     """The best candidate for each of these integers."""
     candidates = np.stack([nearest, nearest - np.sign(nearest), np.zeros_like(nearest)])
-    low, last = tables.low[rows] + whole, tables.size[rows] - 1
-    places = candidates - low
-    escaped = (places < 0) | (places >= last)
-    bits = np.log2(ROW_SUM / tables.counts[tables.start[rows] + np.where(escaped, last, places)])
-    if escaped.any():
-        number, at = np.nonzero(escaped)
-        bits[number, at] += escape.bits(candidates[number, at], low[at], (low + last)[at])
+    bits = tables.price(candidates, *np.broadcast_arrays(rows[None], whole[None], candidates)[:2])
     cost = (candidates - target) ** 2 + weight * bits
     return np.take_along_axis(candidates, cost.argmin(0)[None], 0)[0]

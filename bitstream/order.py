@@ -23,14 +23,15 @@ MARGIN = 3 * STRIDE // 2  # no neighbour is further outside a packet than this
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Frames of a packet in coding order, and rows of a buffer that holds MARGIN empty frames on either side.
+    """Frames of a packet in coding order, and places in a buffer that holds MARGIN empty frames on either side.
 
-    frames [T], those of level l at ends[l - 1]:ends[l]; beside [T, 4], around [T, 5] and across [T, 3] are rows of the
-    buffer, the first in coding order, the others by frame; about [T, 9] is what stands of a frame in the state vector.
+    frames [T], those of level l at ends[l - 1]:ends[l]; places [T], beside [T, 4], around [T, 5] and across [T, 3] lead
+    into the buffer; about [T, 10] is what stands of a frame in the state vector. All of them are in coding order.
     """
 
     frames: NDArray[np.int64]
     ends: tuple[int, ...]
+    places: NDArray[np.int64]
     beside: NDArray[np.int64]
     around: NDArray[np.int64]
     across: NDArray[np.int64]
@@ -46,16 +47,16 @@ def order(length: int) -> Order:
     frames = np.concatenate(levels)
     distance = np.concatenate([np.full(len(at), STRIDE >> n if n else 0) for n, at in enumerate(levels)])
     beside = np.where(distance[:, None] > 0, frames[:, None] + np.outer(distance, BESIDE), -MARGIN)
-    at = np.arange(length)
     about = np.zeros((length, LEVELS + 5))
-    for n, members in enumerate(levels):
-        about[members, n] = EXISTS
+    first_place = 0
+    for n, last_place in enumerate(ends := np.cumsum([len(at) for at in levels]).tolist()):
+        about[first_place:last_place, n] = EXISTS
+        first_place = last_place
     for n, offset in enumerate(AROUND[1:]):
-        about[:, LEVELS + n] = EXISTS * ((at + offset < 0) | (at + offset >= length))
-    made = Order(
-        frames, tuple(np.cumsum([len(at) for at in levels]).tolist()), beside + MARGIN,
-        at[:, None] + np.array(AROUND) + MARGIN, at[:, None] + np.array(ACROSS) + MARGIN, about,
-    )  # fmt: skip
-    for array in (made.frames, made.beside, made.around, made.across, made.about):
+        about[:, LEVELS + n] = EXISTS * ((frames + offset < 0) | (frames + offset >= length))
+    places = frames + MARGIN
+    around, across = (places[:, None] + np.array(offsets) for offsets in (AROUND, ACROSS))
+    made = Order(frames, tuple(ends), places, beside + MARGIN, around, across, about)
+    for array in (frames, places, made.beside, around, across, about):
         array.setflags(write=False)
     return made

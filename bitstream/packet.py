@@ -10,17 +10,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import coder
 from .binary import crc32, read_varint, write_varint
-from .errors import CorruptError, FormatError
+from .errors import FormatError
 from .header import STEP_RANGE, Header
-from .tables import Tables
 
 MAX_PACKETS = 1 << 28
 MAX_END = 1 << 16  # bytes of the end record's payload
@@ -134,49 +132,8 @@ def with_coarser(frames: int, coarser: int, full: int) -> int | None:
     return more or None
 
 
-def coarsened(header: Header, coarser: int) -> Header:
-    """The header as it is for a packet of a coarser step; FormatError when there is no such step."""
-    return replace(header, step=header.step + coarser) if coarser else header
-
-
 def crc_holds(data: bytes | bytearray, pos: int, head: Head, stream_crc: int) -> bool:
     """Whether the packet with this head at `pos` is whole; all its bytes must be in `data`."""
     with memoryview(data) as view:
         crc = crc32(view[pos : pos + head.size - 4], stream_crc)
         return crc32(view[pos + head.size : pos + head.total], crc) == head.crc
-
-
-def pack_codes(codes: NDArray[np.integer], tables: Tables, step: int) -> tuple[Kind, bytes]:
-    """Kind and payload for codes [channels, frames, components]."""
-    kind, coded = _essence(codes)
-    return kind, b"" if kind == Kind.ZERO else coder.encode(coded, tables, step)
-
-
-def packet_bits(codes: NDArray[np.integer], tables: Tables, step: int) -> float:
-    """Model bits -sum(log2 p) of what a packet of these codes would hold, without coding."""
-    kind, coded = _essence(codes)
-    return 0.0 if kind == Kind.ZERO else tables.bits(coded, step)
-
-
-def _essence(codes: NDArray[np.integer]) -> tuple[Kind, NDArray[np.integer]]:
-    """The kind of packet that suits these codes, and the part of them that is coded."""
-    if not codes.any():
-        return Kind.ZERO, codes[:, :0]
-    if codes.shape[1] > 1 and (codes == codes[:, :1]).all():
-        return Kind.STEADY, codes[:, :1]
-    return Kind.CODED, codes
-
-
-def unpack_codes(
-    kind: Kind, payload: bytes, frames: int, header: Header, tables: Tables
-) -> NDArray[np.int32]:
-    """The inverse of `pack_codes`; CorruptError if the payload cannot be one."""
-    shape = header.channels, frames, header.components
-    if kind == Kind.ZERO:
-        return np.zeros(shape, dtype=np.int32)
-    if kind == Kind.STEADY:
-        first = coder.decode(payload, tables, header.step, (shape[0], 1, shape[2]))
-        return np.repeat(first, frames, axis=1)
-    if kind == Kind.CODED:
-        return coder.decode(payload, tables, header.step, shape)
-    raise CorruptError("an end record holds no sound")

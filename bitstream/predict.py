@@ -1,6 +1,9 @@
-"""Running the context network along a packet: component by component, and in it channel by channel, level by level."""
+"""Running the context network along packets: component by component, and in it channel by channel, level by level."""
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,50 +22,88 @@ from .context import (
     Context,
     features,
 )
+from .header import STEP_RANGE
 from .order import EXISTS, MARGIN, order
 
 FEATURES = np.pad(features(), ((0, 0), (0, 1)), constant_values=EXISTS)
+INPUT_MAX = 127  # of values and magnitudes
+STATE_MAX = max(EXISTS, STEP_UNIT * max(-STEP_RANGE[0], STEP_RANGE[1]))
 SHIFTS = np.array([MEAN_BITS, CLASS_BITS])
 LEAST = np.array([-MEAN_MAX, 0])
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 class Weights:
-    """A network's weights as floats: all are whole numbers and all sums stay below 2**53, so they are exact.
+    """A network's weights as floats: all are whole numbers, and so are all sums of their products, which are exact.
 
-    Matrix products of floats are fast, and no order of summation changes an exact sum.
+    Matrix products of floats are fast, and no order of summation changes an exact sum. Where no sum can reach 2**24
+    single precision holds them; else double does, as none can reach 2**53.
     """
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.feed, self.beside, self.across, self.state, self.out, self.base = (
-            array.astype(np.float64)
-            for array in (context.feed, context.beside, context.across, context.state, context.out, context.base)
-        )
-        # To the means and to the scales [2, N, 5, N].
-        self.straight = np.stack([context.straight[:, 0::2], context.straight[:, 1::2]]).astype(np.float64)
+        self.kind = np.float32 if largest_sum(context) < 1 << 24 else np.float64
+        self.features = FEATURES.astype(self.kind)
+        hidden = self.hidden = context.feed.shape[2]
+        near = context.beside.shape[1]
+        by_neighbours, by_channel = context.out[:, hidden : hidden + near], context.out[:, hidden + near :]
+        # What stands beside an integer goes to the hidden units and past them at once.
+        self.beside = self._floats(np.concatenate([context.beside, by_neighbours], 2))
+        self.across = self._floats(np.concatenate([context.across, by_channel], 2))
+        self.state, self.base = self._floats(context.state), self._floats(context.base)
+        self.out = self._floats(context.out[:, :hidden])
+        self.told = lru_cache(maxsize=8)(self._told)
+
+    def _told(self, parts: int) -> Floats:
+        """What a component tells the first `parts` [parts, 10, 2 parts + H]: mean and scale of each, hidden units."""
+        context = self.context
+        told = np.zeros((parts, context.feed.shape[1], 2 * parts + self.hidden), self.kind)
+        told[:, 0::2, 0 : 2 * parts : 2] = context.straight[:parts, 0::2, :parts]
+        told[:, 1::2, 1 : 2 * parts : 2] = context.straight[:parts, 1::2, :parts]
+        told[..., 2 * parts :] = context.feed[:parts]
+        return told
+
+    def _floats(self, whole: NDArray[np.int64]) -> Floats:
+        return np.ascontiguousarray(whole, dtype=self.kind)
+
+
+def largest_sum(context: Context) -> int:
+    """A bound on every sum that a network can come to, of any integers: products of weights and the largest inputs."""
+
+    def most(weights: NDArray[np.int64], *axes: int) -> int:
+        return int(np.abs(weights).sum(axes).max())
+
+    hidden = context.out.shape[1] - context.beside.shape[1] - context.across.shape[1]
+    beside, across = INPUT_MAX * most(context.beside, 1), INPUT_MAX * most(context.across, 1)
+    units = INPUT_MAX * most(context.feed, 0, 1) + beside + across + STATE_MAX * most(context.state, 1)
+    straight = INPUT_MAX * most(context.straight, 0, 1)
+    out = HIDDEN_MAX * most(context.out[:, :hidden], 1) + INPUT_MAX * most(context.out[:, hidden:], 1)
+    return max(units + (1 << HIDDEN_BITS), straight + (1 << STRAIGHT_BITS) + most(context.base) + out)
 
 
 class Predictor:
-    """Predicts the rows of one packet, of `channels` x `frames` x `components` integers at one step.
+    """Predicts the rows of packets of one shape, `packets` x `channels` x `frames` x `components`, at one step.
 
-    For each component in turn, and in it for each channel in turn: `open`, then `rows` and `put` level by level (or at
-    once, if the integers are known), then `close`.
+    They know nothing of one another: side by side they only take less time. For each component in turn, and in it for
+    each channel in turn: `open`, then `rows` and `put` level by level (or at once, if the integers are known), then
+    `close`.
     """
 
-    def __init__(self, weights: Weights, place: int, step: int, shape: tuple[int, int, int]) -> None:
-        channels, frames, components = shape
+    def __init__(self, weights: Weights, place: int, step: int, shape: tuple[int, int, int, int]) -> None:
+        packets, channels, frames, components = shape
+        context = weights.context
         self._net, self._place = weights, place
-        self._number = {int(c): n for n, c in enumerate(weights.context.components) if c < components}
+        self._number = {int(c): n for n, c in enumerate(context.components) if c < components}
         self._parts = len(self._number)
         self._order = order(frames)
-        self._hidden = np.zeros((channels, frames, weights.feed.shape[2]))
-        self._straight = np.zeros((channels, 2, frames, self._parts))
+        self._told = weights.told(self._parts)
+        # What lower components have told each frame, in coding order.
+        self._sums = np.zeros((channels, packets, frames, self._told.shape[2]), weights.kind)
         # Value, magnitude and presence of each frame of this channel and of the one before, empty frames around them.
-        self._own, self._other = np.zeros((2, frames + 2 * MARGIN, 3))
-        self._state = np.hstack([self._order.about, np.full((frames, 1), float(STEP_UNIT * step))])
+        self._own, self._other = np.zeros((2, packets, frames + 2 * MARGIN, 3), weights.kind)
+        about = np.hstack([self._order.about, np.full((frames, 1), float(STEP_UNIT * step))])
+        self._state = about.astype(weights.kind)
         # Mean and scale are scaled, shifted and clipped at once.
-        context = weights.context
         self._scale = np.stack([context.scale[place], np.ones_like(context.scale[place])], 1)
         level = context.level[place] + (1 << CLASS_BITS - 1)
         self._offset = np.stack([np.full_like(level, 1 << MEAN_BITS - 1), level], 1)
@@ -71,52 +112,59 @@ class Predictor:
 
     def open(self, component: int, channel: int) -> None:
         """Begin with a channel of a component."""
-        net, component = self._net, self._number[component]
-        self._at = component, channel
+        net, n = self._net, self._number[component]
+        self._at = n, channel
         self._own, self._other = self._other, self._own
         self._own[:] = 0
         self._state[:, -2] = EXISTS * (channel > 0)
-        self._base = self._hidden[channel] + self._state @ net.state[component] + (1 << HIDDEN_BITS - 1)
-        straight = self._straight[channel, :, :, component].T
-        self._target = np.floor((straight + (1 << STRAIGHT_BITS - 1)) * 2.0**-STRAIGHT_BITS)
-        self._target += net.base[component]
+        sums = self._sums[channel]
+        # For each frame what is known before its level: sums of the hidden units, and of mean and scale past them.
+        base = self._base = np.empty((*sums.shape[:2], net.hidden + 2), net.kind)
+        state = self._state @ net.state[n] + (1 << HIDDEN_BITS - 1)
+        np.add(sums[..., 2 * self._parts :], state, out=base[..., : net.hidden])
+        straight = sums[..., 2 * n : 2 * n + 2] + (1 << STRAIGHT_BITS - 1)
+        straight *= 2.0**-STRAIGHT_BITS
+        np.add(np.floor(straight), net.base[n], out=base[..., net.hidden :])
         if channel:
-            across = self._other[:, :2][self._order.across].reshape(len(self._base), -1)
-            self._base += across @ net.across[component]
-            self._target += across @ net.out[component, -across.shape[1] :]
-        hidden, beside = net.feed.shape[2], net.beside.shape[1]
-        self._out, self._out_beside = net.out[component, :hidden], net.out[component, hidden : hidden + beside]
+            across = self._other[..., :2].take(self._order.across, axis=1)
+            base += across.reshape(*base.shape[:2], -1) @ net.across[n]
 
     def rows(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Row number and whole part of the predicted mean for the frames first ... last - 1 of the coding order."""
-        component = self._at[0]
-        frames = self._order.frames[first:last]
-        beside = self._own[self._order.beside[first:last]].reshape(len(frames), -1)
-        hidden = self._base[frames] + beside @ self._net.beside[component]
+        """Row number and whole part of the predicted mean [packets, last - first] of these frames of the coding
+        order.
+        """
+        net, n = self._net, self._at[0]
+        beside = self._own.take(self._order.beside[first:last], axis=1)
+        sums = beside.reshape(*beside.shape[:2], -1) @ net.beside[n]
+        sums += self._base[:, first:last]
+        hidden = sums[..., : net.hidden]
         hidden *= 2.0**-HIDDEN_BITS
         np.floor(hidden, out=hidden)
         np.maximum(hidden, 0, out=hidden)
         np.minimum(hidden, HIDDEN_MAX, out=hidden)
-        out = hidden @ self._out + beside @ self._out_beside + self._target[frames]
-        whole = (out.astype(np.int64) * self._scale[component] + self._offset[component]) >> SHIFTS
+        out = hidden @ net.out[n]
+        out += sums[..., net.hidden :]
+        whole = out.astype(np.int64)
+        whole *= self._scale[n]
+        whole += self._offset[n]
+        whole >>= SHIFTS
         np.maximum(whole, LEAST, out=whole)
         np.minimum(whole, self._most, out=whole)
-        mean = whole[:, 0]
-        return self._net.context.bank[whole[:, 1], mean & FRACTIONS - 1], mean >> 3
+        mean = whole[..., 0]
+        return net.context.bank[whole[..., 1], mean & FRACTIONS - 1], mean >> 3
 
     def put(self, first: int, last: int, codes: NDArray[np.integer]) -> None:
-        """The integers of these frames, in coding order."""
-        scaled = codes.astype(np.int64) * self._net.context.normal[self._place, self._at[0]]
-        value = (scaled + ((1 << VALUE_BITS - 1) + (VALUE_MAX << VALUE_BITS))) >> VALUE_BITS
-        self._own[self._order.frames[first:last] + MARGIN] = FEATURES.take(value, axis=0, mode="clip")
+        """The integers [packets, last - first] of these frames, in coding order."""
+        value = np.multiply(codes, self._net.context.normal[self._place, self._at[0]], dtype=np.int64)
+        value += (1 << VALUE_BITS - 1) + (VALUE_MAX << VALUE_BITS)
+        value >>= VALUE_BITS
+        self._own[:, self._order.places[first:last]] = self._net.features.take(value, axis=0, mode="clip")
 
     def close(self) -> None:
         """End with a channel of a component: what it holds is told to the later ones."""
-        component, channel = self._at
-        if component + 1 < self._parts:
-            around = self._own[:, :2][self._order.around]
-            self._hidden[channel] += around.reshape(len(self._base), -1) @ self._net.feed[component]
-            later = slice(component + 1, self._parts)
-            for kind in (0, 1):
-                told = around[:, :, kind] @ self._net.straight[kind, component, :, later]
-                self._straight[channel, kind, :, later] += told
+        n, channel = self._at
+        if n + 1 < self._parts:
+            around = self._own[..., :2].take(self._order.around, axis=1)
+            later = slice(2 * n + 2, None)
+            sums = self._sums[channel, ..., later]
+            sums += around.reshape(*sums.shape[:2], -1) @ self._told[n, :, later]

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from .errors import FormatError, ModelError, RvcError
+from .content import batches, unpack
+from .errors import FormatError, ModelError
 from .header import Header
-from .packet import MAX_END, Kind, Packet, Record, coarsened, crc_holds, parse_head, unpack_codes
+from .ordering import Ordering
+from .packet import MAX_END, Kind, Packet, Record, crc_holds, parse_head
 from .report import Report
 from .source import ByteSource, Scanner
 from .tables import Tables
 from .trailer import NO_HASH, SIZE_BYTES, IntegerHash, Trailer
-
-WINDOW = 4  # packets held back while an earlier one may still come
-# A jump of the index is believed up to this many lost packets, and this many more for each packet read: a
-# crafted file cannot make a reader hand out silence without end.
-JUMP, JUMP_PER_PACKET = 4096, 16
 
 
 class Reader:
@@ -76,8 +73,10 @@ class Reader:
 
     def payloads(self) -> Iterator[tuple[Packet, bytes | None]]:
         """As `walk` over the whole file, and with each packet its payload as it stands; None for a lost one."""
-        for packet, payload in self._ordered(0, None, None):
-            yield self._finish(packet, None, None, None), payload
+        reading = self._begin(0, None)
+        for packet, payload in self._ordered(reading):
+            yield self._counted(packet), payload
+        self._conclude(reading, None)
 
     def trailer(self) -> Trailer | None:
         """The end record, looked up from the end of a file that can seek; None if there is no sound one."""
@@ -124,80 +123,82 @@ class Reader:
         except FormatError:
             return None
 
-    def _enter(self, start: int, stop: int | None) -> tuple[Scanner, Trailer | None]:
-        """A scanner from the last indexed packet before `start` to the first one after `stop`, and the index used."""
+    def _begin(self, start: int, stop: int | None) -> _Reading:
+        """Begin at the last indexed packet before `start`, to go to the first one after `stop`."""
+        if start < 0 or (stop is not None and stop < start):
+            raise ValueError(f"packets {start} to {stop} do not exist")
         if self._begun and not self._seekable:
             raise ValueError("a pipe can be read only once")
         self._begun = True
+        report = self.report = Report(samples=self.header.samples, whole=start == 0 and stop is None)
+        offset, end, index = self.header_bytes, None, None
         if self._seekable:
-            offset, end = self.header_bytes, None
-            trailer = None
             # Where bytes were lost or added the index leads astray; the whole is searched then.
             if (start or stop is not None) and self.index_fits():
-                trailer = self.trailer()
-                assert trailer is not None
-                first, last = trailer.span(start, stop)
+                index = self.trailer()
+                assert index is not None
+                first, last = index.span(start, stop)
                 offset, end = offset + first, None if stop is None else offset + last
             self._file.seek(self._base + offset)
-            return Scanner(ByteSource(self._file, offset, end), self.header), trailer
-        return Scanner(ByteSource(self._file, self.header_bytes), self.header), None
+        scanner = Scanner(ByteSource(self._file, offset, end), self.header)
+        return _Reading(scanner, Ordering(self.header, report, start, stop), index, stop)
 
     def _packets(self, start: int, stop: int | None, tables: Tables | None) -> Iterator[Packet]:
-        integers = IntegerHash() if tables is not None else None
-        for packet, payload in self._ordered(start, stop, integers):
-            yield self._finish(packet, payload, tables, integers)
+        reading = self._begin(start, stop)
+        if tables is None:
+            for packet, _ in self._ordered(reading):
+                yield self._counted(packet)
+            self._conclude(reading, None)
+            return
+        integers, ordered = IntegerHash(), self._ordered(reading)
+        # What comes through a pipe is handed out at once; of a file some packets may be decoded side by side.
+        groups = batches(ordered, self.header) if self._seekable else ([item] for item in ordered)
+        for group in groups:
+            for (packet, payload), codes in zip(group, unpack(group, self.header, tables), strict=True):
+                if codes is not None:
+                    integers.update(codes)
+                elif payload is not None:
+                    self.report.undecodable += 1
+                yield self._counted(replace(packet, codes=codes, lost=codes is None))
+        self._conclude(reading, integers.digest())
 
-    def _ordered(
-        self, start: int, stop: int | None, integers: IntegerHash | None
-    ) -> Iterator[tuple[Packet, bytes | None]]:
-        """Packets and payloads in order; `integers` is the hash of what is decoded of them meanwhile."""
-        if start < 0 or (stop is not None and stop < start):
-            raise ValueError(f"packets {start} to {stop} do not exist")
-        report = self.report = Report(samples=self.header.samples, whole=start == 0 and stop is None)
-        scanner, index = self._enter(start, stop)
-        ordering = _Ordering(self.header, report, start, stop)
-        trailer: Trailer | None = None
-        while trailer is None and not ordering.finished:
+    def _ordered(self, reading: _Reading) -> Iterator[tuple[Packet, bytes | None]]:
+        """Packets and payloads in the order of the sound."""
+        report, ordering, scanner = self.report, reading.ordering, reading.scanner
+        while reading.end is None and not ordering.finished:
             record = scanner.next()
             report.skipped_bytes = scanner.skipped_bytes
             if record is None:
                 break
             if record.head.kind == Kind.END:
-                trailer = self.parse_end(record)
-                if trailer is None or not ordering.believable(trailer.packets - 1):
-                    trailer = None
+                reading.end = self.parse_end(record)
+                if reading.end is None or not ordering.believable(reading.end.packets - 1):
+                    reading.end = None
                     report.foreign += 1
                 continue
             yield from ordering.take(record)
-        yield from ordering.drain(trailer or index)
-        self.ending = trailer or index
-        if ordering.finished or (index is not None and stop is not None):
-            report.complete = True
-            if index is not None and report.samples is None:
-                report.samples = index.samples
-        elif trailer is not None:
-            self._check_end(trailer, scanner, None if integers is None else integers.digest())
-        self.bytes_read = scanner.offset + report.trailing_bytes
-        report.finished = True
+        yield from ordering.drain(reading.end or reading.index)
 
-    def _finish(
-        self, packet: Packet, payload: bytes | None, tables: Tables | None, integers: IntegerHash | None
-    ) -> Packet:
-        """Decode a packet, or count it as lost."""
-        if payload is not None and tables is not None and integers is not None and packet.kind is not None:
-            try:
-                header = coarsened(self.header, packet.coarser)
-                codes = unpack_codes(packet.kind, payload, packet.frames, header, tables)
-                integers.update(codes)
-                packet = replace(packet, codes=codes)
-            except RvcError:
-                self.report.undecodable += 1
-                packet = replace(packet, lost=True)
+    def _counted(self, packet: Packet) -> Packet:
+        """A packet that is about to be handed out."""
         if packet.lost:
             self.report.note_lost(packet.index, packet.frames)
         self.report.packets += 1
         self.report.frames += packet.frames
         return packet
+
+    def _conclude(self, reading: _Reading, digest: bytes | None) -> None:
+        """Say what the end of the file tells, once all packets are handed out; `digest` of what was decoded."""
+        report, trailer, index = self.report, reading.end, reading.index
+        self.ending = trailer or index
+        if reading.ordering.finished or (index is not None and reading.stop is not None):
+            report.complete = True
+            if index is not None and report.samples is None:
+                report.samples = index.samples
+        elif trailer is not None:
+            self._check_end(trailer, reading.scanner, digest)
+        self.bytes_read = reading.scanner.offset + report.trailing_bytes
+        report.finished = True
 
     def _check_end(self, trailer: Trailer, scanner: Scanner, digest: bytes | None) -> None:
         report = self.report
@@ -214,79 +215,15 @@ class Reader:
             report.trailing_bytes = self._file.seek(0, io.SEEK_END) - self._base - scanner.offset
 
 
-class _Ordering:
-    """Puts packets into the order of their index and fills the gaps with lost ones."""
+@dataclass
+class _Reading:
+    """One pass over a file: where it stands, the index that led there, and the end once that is found."""
 
-    def __init__(self, header: Header, report: Report, start: int, stop: int | None = None) -> None:
-        self._stop = stop
-        self._full = header.frames_per_packet
-        self._report = report
-        self._start = self._next = start
-        self._held: dict[int, Record] = {}
-        self._highest = -1
-        self._believed = JUMP  # lost packets that would still be believed
-        self._last: int | None = None  # index of the short packet that ends the sound
-
-    @property
-    def finished(self) -> bool:
-        """Whether the span asked for is complete."""
-        return self._stop is not None and self._next >= self._stop
-
-    def believable(self, index: int) -> bool:
-        """Whether a packet of this index may come now."""
-        after_end = self._last is not None and index > self._last
-        return not after_end and index - self._next <= self._believed
-
-    def take(self, record: Record) -> Iterator[tuple[Packet, bytes | None]]:
-        """Accept a packet; yields those that are now due, each with its payload (None if lost)."""
-        index = record.head.index
-        if index < self._start:
-            return
-        if index < self._next or index in self._held:
-            self._report.duplicates += 1
-            return
-        short = record.head.frames is not None
-        if not self.believable(index) or (short and index < self._highest):
-            self._report.foreign += 1
-            return
-        if short:
-            self._last = index
-        if index < self._highest:
-            self._report.reordered += 1
-        self._highest = max(self._highest, index)
-        self._believed += JUMP_PER_PACKET
-        self._held[index] = record
-        yield from self._due(WINDOW)
-
-    def drain(self, trailer: Trailer | None) -> Iterator[tuple[Packet, bytes | None]]:
-        """What is left at the end of the file; up to the last packet, if the end record tells which it is."""
-        yield from self._due(0)
-        while trailer is not None and self._next < trailer.packets and not self.finished:
-            yield self._lost(min(self._full, trailer.frames - self._next * self._full))
-
-    def _due(self, window: int) -> Iterator[tuple[Packet, bytes | None]]:
-        while self._held and not self.finished:
-            record = self._held.pop(self._next, None)
-            if record is not None:
-                yield self._packet(record), record.payload
-            elif len(self._held) > window:
-                yield self._lost(self._full)
-            else:
-                return
-
-    def _lost(self, frames: int) -> tuple[Packet, None]:
-        self._believed -= 1
-        packet = Packet(self._next, self._next * self._full, frames, lost=True)
-        self._next += 1
-        return packet, None
-
-    def _packet(self, record: Record) -> Packet:
-        head = record.head
-        self._next += 1
-        return Packet(
-            head.index, head.index * self._full, head.frames or self._full, kind=head.kind,
-            payload_bytes=head.payload_size, total_bytes=head.total, offset=record.offset, coarser=head.coarser,
-        )
+    scanner: Scanner
+    ordering: Ordering
+    index: Trailer | None
+    stop: int | None
+    end: Trailer | None = None
 
 
 def _can_seek(file: BinaryIO) -> bool:

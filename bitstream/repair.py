@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from .errors import RvcError
+from .content import unpack
 from .header import Header
-from .packet import coarsened, unpack_codes
-from .reader import JUMP, JUMP_PER_PACKET, Reader
+from .ordering import JUMP, JUMP_PER_PACKET
+from .reader import Reader
 from .report import Report
 from .tables import Tables
 from .trailer import NO_HASH, IntegerHash, Trailer
@@ -29,12 +29,12 @@ def repair(source: BinaryIO, out: BinaryIO, tables: Tables | None = None) -> Rep
     undecodable: list[tuple[int, int]] = []
     for packet, payload in reader.payloads():
         if payload is not None and tables is not None and packet.kind is not None:
-            try:
-                header = coarsened(reader.header, packet.coarser)
-                integers.update(unpack_codes(packet.kind, payload, packet.frames, header, tables))
-            except RvcError:
+            (codes,) = unpack([(packet, payload)], reader.header, tables)
+            if codes is None:
                 undecodable.append((packet.index, packet.frames))
                 payload = None
+            else:
+                integers.update(codes)
         if payload is None or packet.kind is None:
             writer.lose(packet.frames)
         else:

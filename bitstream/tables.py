@@ -38,10 +38,11 @@ Row = tuple[int, Sequence[int]]  # the first integer, and the counts with the es
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """The integers of one channel of one component of a packet, in coding order, and how each is coded.
+    """The integers of one channel of one component in packets of T frames, in coding order, and how each is coded.
 
-    values, rows, low and symbols [T]: the integer, its row, the first integer of that row where it stands, and the
-    row's entry for it; escaped [T]: whether that is the escape. ends: where each level of the order ends.
+    values, rows, low and symbols [packets, T]: the integer, its row, the first integer of that row where it stands, and
+    the row's entry for it; escaped [packets, T]: whether that is the escape. ends: where each level of the order ends;
+    one level where the row is fixed.
     """
 
     component: int
@@ -221,27 +222,28 @@ class Tables:
         """The range coder's models of the rows that the network chooses from."""
         return {row: self.model(row) for row in np.unique(self.context.bank).tolist()} if self.context else {}
 
-    def predictor(self, step: int, shape: tuple[int, int, int]) -> Predictor | None:
-        """What chooses the rows of a packet [channels, frames, components]; None if all of them are fixed."""
-        place = self._place(step, shape[2])
-        if self._weights is None or not (self.row_of[place, : shape[2]] == CHOSEN).any():
+    def predictor(self, step: int, shape: tuple[int, int, int, int]) -> Predictor | None:
+        """What chooses the rows of packets [packets, channels, frames, components]; None if all of them are fixed."""
+        place = self._place(step, shape[3])
+        if self._weights is None or not (self.row_of[place, : shape[3]] == CHOSEN).any():
             return None
         return Predictor(self._weights, place, step, shape)
 
     def lines(self, codes: NDArray[np.integer], step: int) -> Iterator[Line]:
-        """Codes [channels, frames, components] of a packet as they are coded, one after another."""
-        channels, frames, components = codes.shape
-        predictor = self.predictor(step, (channels, frames, components))
+        """Codes [packets, channels, frames, components] as they are coded, one line of all packets after another."""
+        _, channels, frames, components = codes.shape
+        predictor = self.predictor(step, codes.shape)
         spread = order(frames)
+        lines = np.ascontiguousarray(codes.transpose(3, 1, 0, 2), dtype=np.int64)
         for component, row in enumerate(self.rows(step, components)):
             for channel in range(channels):
-                values = codes[channel, :, component].astype(np.int64)
+                values = lines[component, channel]
                 if row != CHOSEN:
-                    rows = np.full(frames, row)
+                    rows = np.full(values.shape, row)
                     yield self._line(component, values, rows, self.low[rows], (frames,))
                     continue
                 assert predictor is not None
-                values = values[spread.frames]
+                values = values.take(spread.frames, axis=1)
                 predictor.open(component, channel)
                 predictor.put(0, frames, values)
                 rows, whole = predictor.rows(0, frames)
@@ -254,7 +256,7 @@ class Tables:
         last = self.size[rows] - 1
         symbols = values - low
         escaped = (symbols < 0) | (symbols >= last)
-        symbols[escaped] = last[escaped]
+        np.copyto(symbols, last, where=escaped)
         return Line(component, values, rows, low, symbols, escaped, ends)
 
     def component_bits(self, codes: NDArray, step: int) -> NDArray[np.float64]:
@@ -264,17 +266,25 @@ class Tables:
         self.rows(step, codes.shape[-1])
         if not codes.size:
             return total
-        for line in self.lines(codes.reshape(-1, *codes.shape[-2:]), step):
-            total[line.component] += self._cost[self.start[line.rows] + line.symbols].sum()
-            if line.escaped.any():
-                low = line.low[line.escaped]
-                high = low + self.size[line.rows[line.escaped]] - 1
-                total[line.component] += escape.bits(line.values[line.escaped], low, high).sum()
+        for line in self.lines(codes.reshape(1, -1, *codes.shape[-2:]), step):
+            total[line.component] += self.price(line.values, line.rows, line.low - self.low[line.rows]).sum()
         return total
 
     def bits(self, codes: NDArray, step: int) -> float:
         """Model bits of a packet's codes [..., frames, components] at a step: what an ideal coder spends."""
         return float(self.component_bits(codes, step).sum())
+
+    def price(
+        self, values: NDArray[np.integer], rows: NDArray[np.int64], whole: NDArray[np.int64] | int = 0
+    ) -> NDArray[np.float64]:
+        """Model bits of each integer if it is coded by the row of this number, moved by so many; the shapes are one."""
+        low, last = self.low[rows] + whole, self.size[rows] - 1
+        symbols = values - low
+        escaped = (symbols < 0) | (symbols >= last)
+        bits = self._cost[self.start[rows] + np.where(escaped, last, symbols)]
+        if escaped.any():
+            bits[escaped] += escape.bits(values[escaped], low[escaped], (low + last)[escaped])
+        return bits
 
     @cached_property
     def _cost(self) -> NDArray[np.float64]:

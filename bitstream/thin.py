@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from typing import BinaryIO
 
+from .content import batches
 from .header import FidelityRule, Header
 from .packet import Packet
 from .reader import Reader
@@ -70,9 +71,11 @@ def write_codes(packets: Iterable[Packet], out: BinaryIO, header: Header, tables
     if begin and begin[0].codes is not None:
         header = replace(header, seed=seed_of(begin[0].codes))
     writer = Writer(out, header, tables)
-    for packet in chain(begin, packets):
-        if packet.codes is None:
-            writer.lose(packet.frames)
-        else:
-            writer.write(packet.codes, packet.coarser)
+    for (lost, coarser), run in groupby(chain(begin, packets), lambda packet: (packet.codes is None, packet.coarser)):
+        for group in batches(run, header):
+            if lost:
+                for packet in group:
+                    writer.lose(packet.frames)
+            else:
+                writer.write_all([packet.codes for packet in group if packet.codes is not None], coarser)
     return writer

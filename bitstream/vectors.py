@@ -24,10 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .binary import crc32, write_varint
 from .context import ACROSS_SIZE, AROUND_SIZE, BESIDE_SIZE, STATE_SIZE, Context
 from .errors import RvcError
-from .header import MAGIC, FidelityRule, Header, Layout
+from .header import MAGIC, FidelityRule, Header, Layout, sealed
 from .reader import Reader
 from .tables import CHOSEN, ROW_SUM, Row, Tables
 from .writer import Writer, seed_of
@@ -197,8 +196,8 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "flipped-bit", data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
     yield "trailing-bytes", data + b"more"
     yield "newer-version", data[:8] + b"\x02" + data[9:]
-    yield "newer-flag", _sealed(_core(data, first=0x80))
-    yield "critical-field", _sealed(_core(data) + b"\x07\x01x")
+    yield "newer-flag", sealed(_core(data, first=0x80))
+    yield "critical-field", sealed(_core(data) + b"\x07\x01x")
     yield "header-damaged", data[:20] + bytes([data[20] ^ 1]) + data[21:]
 
 
@@ -206,11 +205,6 @@ def _core(data: bytes, first: int = 0) -> bytes:
     """The core fields of a header without optional ones, bits of their first byte flipped."""
     core = data[len(MAGIC) + 2 : Reader.from_bytes(data).header_bytes - 4]
     return bytes([core[0] ^ first]) + core[1:]
-
-
-def _sealed(fields: bytes) -> bytes:
-    head = MAGIC + b"\x01" + write_varint(len(fields)) + fields
-    return head + crc32(head).to_bytes(4, "little")
 
 
 def expected(data: bytes) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .content import pack
 from .errors import ModelError
 from .header import MAX_SAMPLES, Header
-from .packet import MAX_HEAD, MAX_PACKETS, Kind, pack_codes, seal, with_coarser
+from .packet import MAX_HEAD, MAX_PACKETS, Kind, seal, with_coarser
 from .tables import Tables
 from .trailer import NO_HASH, GroupIndex, IntegerHash, Trailer
 
@@ -124,23 +126,30 @@ class Writer(PacketWriter):
         Each packet has `frames_per_packet` frames; a shorter one ends the sound. The codes are of the header's step
         plus `coarser`. ValueError for a wrong shape, TypeError for anything but integers.
         """
+        return self.write_all([codes], coarser)
+
+    def write_all(self, packets: Sequence[NDArray[np.integer]], coarser: int = 0) -> int:
+        """As `write`, one after another: the same bytes in less time, since they are coded side by side."""
         full = self.header.frames_per_packet
         channels, components = self.header.channels, self.header.components
-        if codes.ndim != 3 or codes.shape[::2] != (channels, components) or not 1 <= codes.shape[1] <= full:
-            raise ValueError(f"codes {codes.shape} should be [{channels}, 1..{full}, {components}]")
-        self._check(codes.shape[1])
-        size = self.put(*self._packed(codes, coarser))
-        if self._hash is not None:
-            self._hash.update(codes)
+        for codes in packets:
+            if codes.ndim != 3 or codes.shape[::2] != (channels, components) or not 1 <= codes.shape[1] <= full:
+                raise ValueError(f"codes {codes.shape} should be [{channels}, 1..{full}, {components}]")
+            self._check(codes.shape[1])
+        size = 0
+        for codes, (kind, payload) in zip(packets, self._packed(packets, coarser), strict=True):
+            size += self.put(kind, codes.shape[1], payload, coarser)
+            if self._hash is not None:
+                self._hash.update(codes)
         return size
 
     def size_of(self, codes: NDArray[np.integer], coarser: int = 0) -> int:
         """Bytes that `write` would write."""
-        return len(self._sealed(*self._packed(codes, coarser)))
+        ((kind, payload),) = self._packed([codes], coarser)
+        return len(self._sealed(kind, codes.shape[1], payload, coarser))
 
-    def _packed(self, codes: NDArray[np.integer], coarser: int) -> tuple[Kind, int, bytes, int]:
-        kind, payload = pack_codes(codes, self.tables, self.header.step + coarser)
-        return kind, codes.shape[1], payload, coarser
+    def _packed(self, packets: Sequence[NDArray[np.integer]], coarser: int) -> list[tuple[Kind, bytes]]:
+        return pack(packets, self.tables, self.header.step + coarser)
 
     def lose(self, frames: int) -> None:
         """As `PacketWriter.lose`; the file then names no hash of its integers."""

@@ -24,6 +24,7 @@ SCHEMA = "ravecodec-bench"
 VERSION = 1
 DTYPES = ("fp32", "bf16")
 
+
 @dataclass(frozen=True)
 class Case:
     """Speeds (multiples of real time) and latencies (seconds to the first bytes or sound) of one configuration."""
@@ -103,6 +104,7 @@ def entropy_coding(codec: Any, sound: Audio, repeats: int) -> dict[str, Spread]:
     import io
 
     from bitstream import Reader, Writer
+    from bitstream.content import batches
 
     data = codec.encode(sound, RATE)
     reader = Reader.from_bytes(data, codec.tables)
@@ -110,8 +112,8 @@ def entropy_coding(codec: Any, sound: Audio, repeats: int) -> dict[str, Spread]:
 
     def encode() -> None:
         with Writer(io.BytesIO(), reader.header, codec.tables) as writer:
-            for codes in packets:
-                writer.write(codes)
+            for group in batches(packets, reader.header):
+                writer.write_all(group)
 
     def decode() -> None:
         for _ in Reader.from_bytes(data, codec.tables).packets():

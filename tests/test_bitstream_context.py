@@ -9,7 +9,9 @@ from context_streams import agree, flat, random_codes, random_context, random_fi
 from bitstream import ModelError, Tables, coder
 from bitstream.context import Context, features
 from bitstream.errors import CorruptError
+from bitstream.escape import VALUE_MAX
 from bitstream.order import STRIDE, order
+from bitstream.predict import Predictor, Weights, largest_sum
 from bitstream.reference import decoder as reference
 from bitstream.tables import CHOSEN
 
@@ -89,6 +91,66 @@ def test_any_bytes_decode_or_raise_a_typed_error() -> None:
         except CorruptError:
             continue
         assert codes.shape == (2, 9, tables.components) and np.abs(codes).max() < 1 << 20
+
+
+@pytest.mark.parametrize("extreme", [False, True])
+def test_packets_side_by_side_are_as_packets_alone(extreme: bool) -> None:
+    for seed in range(40):
+        dice = np.random.default_rng(seed)
+        tables = random_tables(dice, extreme)
+        shape = int(dice.integers(1, 3)), int(dice.integers(1, 40)), tables.components
+        step = int(dice.choice(tables.steps))
+        codes = random_codes(dice, (int(dice.integers(2, 7)), *shape))
+        alone = [coder.encode(packet, tables, step) for packet in codes]
+        assert coder.encode_all(codes, tables, step) == alone
+        # What is damaged does not touch what stands beside it.
+        number = int(dice.integers(len(alone)))
+        payloads = [*alone[:number], dice.bytes(9), b"\0", *alone[number:]]
+        found = coder.decode_all(payloads, tables, step, shape)
+        assert found.pop(number + 1) is None
+        noise = found.pop(number)
+        try:
+            assert np.array_equal(coder.decode(payloads[number], tables, step, shape), noise)
+        except CorruptError:
+            assert noise is None
+        assert np.array_equal(found, codes)
+
+
+def test_single_precision_says_what_double_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = []
+    for seed in range(40):
+        dice = np.random.default_rng(seed)
+        tables = random_tables(dice)
+        if tables.context is None:
+            continue
+        codes = random_codes(dice, (3, 2, 33, tables.components))
+        step = int(tables.steps[0])
+        kinds.append(Weights(tables.context).kind)
+        with monkeypatch.context() as patch:
+            patch.setattr("bitstream.predict.largest_sum", lambda context: 1 << 24)
+            wide = Tables.from_arrays(tables.to_arrays())
+        assert wide.context is not None and wide.id == tables.id
+        for one, other in zip(tables.lines(codes, step), wide.lines(codes, step), strict=True):
+            assert np.array_equal(one.rows, other.rows) and np.array_equal(one.low, other.low)
+    assert kinds.count(np.float32) > 10
+
+
+def test_no_sum_of_a_network_exceeds_its_bound() -> None:
+    for seed in range(60):
+        dice = np.random.default_rng(seed)
+        tables = random_tables(dice, extreme=seed % 2 == 0)
+        context = tables.context
+        if context is None:
+            continue
+        predictor = Predictor(Weights(context), 0, int(tables.steps[0]), (2, 2, 20, tables.components))
+        bound = largest_sum(context)
+        for component in context.components.tolist():
+            for channel in range(2):
+                predictor.open(component, channel)
+                predictor.put(0, 20, dice.choice([-VALUE_MAX, VALUE_MAX], size=(2, 20)))
+                predictor.rows(0, 20)
+                predictor.close()
+                assert max(np.abs(predictor._sums).max(), np.abs(predictor._base).max()) <= bound
 
 
 def small(parts: int = 2) -> tuple[dict[str, np.ndarray], Tables]:

@@ -50,6 +50,18 @@ def codes_of(data: bytes, tables: Tables = TABLES) -> np.ndarray:
     return np.concatenate([empty, *(part for part in parts if part is not None)], axis=1)
 
 
+def test_packets_written_together_are_as_one_by_one() -> None:
+    codes = sound(3, 700)
+    codes[:, 64:128], codes[:, 192:256] = 0, codes[:, 192:193]
+    out = io.BytesIO()
+    with Writer(out, HEADER, TABLES) as writer:
+        sizes = writer.write_all([codes[:, n : n + 64] for n in range(0, 640, 64)]) + writer.write(codes[:, 640:])
+    assert out.getvalue() == file_of(codes)
+    assert sizes == sum(packet.total_bytes for packet in Reader.from_bytes(out.getvalue()).walk())
+    with pytest.raises(ValueError, match="should be"):
+        Writer(io.BytesIO(), HEADER, TABLES).write_all([codes[:, :64], codes[:, :65]])
+
+
 class Pipe:
     """A file that only reads, a few bytes at a time."""
 

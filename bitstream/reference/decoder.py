@@ -115,6 +115,15 @@ def read_tables(model: bytes) -> Table:
     return found
 
 
+def listed_tables(arrays: dict) -> Table:
+    """Tables from nested lists, as `tables.json` of the conformance vectors has them."""
+
+    def flat(values: list | int) -> list[int]:
+        return [number for part in values for number in flat(part)] if isinstance(values, list) else [values]
+
+    return {name.removeprefix("context_"): flat(values) for name, values in arrays.items() if name != "id"}
+
+
 def tables_id(tables: Table) -> bytes:
     """The id of tables."""
     digest = hashlib.sha256(b"rvc tables 1")

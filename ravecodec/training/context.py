@@ -101,10 +101,10 @@ class ContextNet(nn.Module):
             return what[:, :, :, torch.tensor(rows)].flatten(4)
 
         beside = at(_by_frame(spread.beside, spread.frames), known)
-        around = at(spread.around, known[..., :2])
-        across = at(spread.across, known[..., :2])
+        around = at(_by_frame(spread.around, spread.frames), known[..., :2])
+        across = at(_by_frame(spread.across, spread.frames), known[..., :2])
         across = torch.cat([torch.zeros_like(across[:, :, :1]), across[:, :, :-1]], 2)
-        about = torch.tensor(spread.about / EXISTS, dtype=torch.float32)
+        about = torch.tensor(_by_frame(spread.about, spread.frames) / EXISTS, dtype=torch.float32)
         about = about.expand(parts, batch, channels, frames, -1).clone()
         about[:, :, 1:, :, -1] = 1
         state = torch.cat([about, (step / 8)[None, :, None, None, None].expand(parts, -1, channels, frames, 1)], -1)
