@@ -95,7 +95,9 @@ def table(data: bytes, tables: Tables, every: int = 1) -> dict[str, Counter[str]
         "cut behind it": (data[:n] for n in range(start, len(data))),
         "one packet removed": (data[:a] + data[b:] for a, b in spans),
         "one packet doubled": (data[:b] + data[a:] for a, b in spans),
-        "neighbours exchanged": (data[:a] + data[c:d] + data[a:b] + data[d:] for (a, b), (c, d) in pairwise(spans)),
+        "neighbours exchanged": (
+            data[:a] + data[c:d] + data[a:b] + data[d:] for (a, b), (c, d) in pairwise(spans)
+        ),
         "16 bytes of noise put in": (data[:a] + bytes(range(200, 216)) + data[a:] for a, _ in spans),
         "end record removed": iter([data[:end]]),
         "bytes behind the end": iter([data + b"more"]),

@@ -17,46 +17,38 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 from collections import defaultdict
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import ravecodec
-from bitstream import escape
+from bitstream import Tables
+from bitstream.content import pack
 from bitstream.fit import fit_row
-from bitstream.tables import ROW_SUM, Row
 from eval.corpus import load
-from ravecodec.audio import read_audio
+from ravecodec.analysis import Analysis
+from ravecodec.audio import as_samples, read_audio
 from ravecodec.codec import Codec
+from ravecodec.quantiser import Quantiser
 from ravecodec.training.store import Store
 
 STEPS = (-8, -4, -2, 0, 4, 8, 12, 16)
 NEAR, SIZES = 3, (1, 3)  # the frame before is told apart to +-3; sizes of the other integers in three classes
 FEW = 60  # a state met less often is coded by the component's static row
-Codes = list[NDArray[np.int32]]  # packets [channels, frames, components]
+STATES = (2 * NEAR + 1) * (len(SIZES) + 1)
+Codes = list[NDArray]  # packets [channels, frames, components]
 
 
-def coded(codec: Codec, audio: NDArray, rate: int, step: int) -> tuple[Codes, list[int]]:
-    """Packets of a sound at a step with all components, and the bytes of their payloads."""
-    reader = codec.reader(io.BytesIO(codec.encode(audio, rate, components=codec.latents, step=step)))
-    packets = [p for p in reader.packets() if p.codes is not None]
-    return [p.codes for p in packets if p.codes is not None], [p.payload_bytes for p in packets]
-
-
-def cost(row: Row, values: NDArray) -> float:
-    """Bits of integers [n] by one row."""
-    low, counts = row
-    bits = np.log2(ROW_SUM / np.array(counts))
-    place = values - low
-    escaped = (place < 0) | (place >= len(counts) - 1)
-    total = bits[np.where(escaped, len(counts) - 1, place)].sum()
-    if escaped.any():
-        ends = np.full(int(escaped.sum()), low), np.full(int(escaped.sum()), low + len(counts) - 2)
-        total += escape.bits(values[escaped], *ends).sum()
-    return float(total)
+def latents(codec: Codec, audio: NDArray, rate: int) -> Codes:
+    """A sound's packets as all components, unrounded [channels, frames, components]: the network runs once."""
+    samples = as_samples(audio)
+    quantiser = Quantiser(codec.basis, codec.tables)
+    means = Analysis(codec.network).latents([samples], rate, samples.shape[1])
+    return [quantiser.rotated(part) for part in means]
 
 
 def states(packet: NDArray) -> NDArray[np.int64]:
@@ -67,21 +59,23 @@ def states(packet: NDArray) -> NDArray[np.int64]:
     return before * (len(SIZES) + 1) + np.digitize(about, SIZES)
 
 
-def fit_counted(packets: Codes, component: int, static: Row) -> dict[int, Row]:
-    """Rows of a component by state; a state seldom met has the static one."""
-    values = np.concatenate([p[:, :, component].ravel() for p in packets])
-    state = np.concatenate([states(p)[:, :, component].ravel() for p in packets])
-    known = {}
-    for s in np.unique(state).tolist():
-        met = values[state == s]
-        known[s] = fit_row(met) if len(met) >= FEW else static
-    return known
+class Counted:
+    """A row of counts for every state of a component; a state seldom met has the component's static row."""
 
+    def __init__(self, packets: Codes, component: int) -> None:
+        values = np.concatenate([p[:, :, component].ravel() for p in packets])
+        state = np.concatenate([states(p)[:, :, component].ravel() for p in packets])
+        rows, place = [fit_row(values)], np.zeros(STATES, np.int64)
+        for s in np.flatnonzero(np.bincount(state, minlength=STATES) >= FEW):
+            place[s] = len(rows)
+            rows.append(fit_row(values[state == s]))
+        self._component, self._tables = component, Tables.from_rows({0: rows})
+        self._rows = self._tables.rows(0, len(rows))[place]
 
-def counted_bits(known: dict[int, Row], static: Row, packet: NDArray, component: int) -> float:
-    """Bits of a component's integers of a packet, by their states."""
-    values, state = packet[:, :, component], states(packet)[:, :, component]
-    return sum(cost(known.get(s, static), values[state == s]) for s in np.unique(state).tolist())
+    def bits(self, packet: NDArray, state: NDArray) -> float:
+        """Bits of the component's integers of a packet [channels, frames, components], whose states these are."""
+        rows = self._rows[state[..., self._component]]
+        return float(self._tables.price(packet[..., self._component].astype(np.int64), rows).sum())
 
 
 def entropy(values: NDArray) -> float:
@@ -111,33 +105,38 @@ def main() -> None:
     bits: dict[tuple[str, int, str], float] = defaultdict(float)  # kind, step, code
     seconds: dict[str, float] = defaultdict(float)
     rows = []
+    quantiser = Quantiser(codec.basis, codec.tables)
+
+    def integers(sounds: Iterable[Codes], step: int) -> list[Codes]:
+        return [[quantiser.integers(part, step, codec.latents) for part in sound] for sound in sounds]
+
+    held_out = [latents(codec, store.read(excerpt), store.rate) for excerpt in store.held_out()]
+    measured = []
+    for clip in clips:
+        audio, rate = read_audio(clip.path)
+        measured.append(latents(codec, audio, rate))
+        seconds[clip.kind] += len(audio) / rate
     for step in STEPS:
-        known: Codes = []
-        for excerpt in store.held_out():
-            known += coded(codec, store.read(excerpt), store.rate, step)[0]
-        columns = [np.concatenate([p[:, :, k].ravel() for p in known]) for k in range(codec.latents)]
-        static = [fit_row(column) for column in columns]
-        counted = [fit_counted(known, k, static[k]) for k in range(codec.latents)]
+        known = list(chain.from_iterable(integers(held_out, step)))
+        static = Tables.fit({step: np.concatenate([p.reshape(-1, codec.latents) for p in known])})
+        counted = [Counted(known, k) for k in range(codec.latents)]
         of_component = np.zeros((3, codec.latents))
         met: Codes = []
-        for clip in clips:
-            audio, rate = read_audio(clip.path)
-            packets, sizes = coded(codec, audio, rate, step)
+        for clip, packets in zip(clips, integers(measured, step), strict=True):
             met += packets
-            if step == STEPS[0]:
-                seconds[clip.kind] += len(audio) / rate
-            for packet, size in zip(packets, sizes, strict=True):
+            for packet, (_, payload) in zip(packets, pack(packets, codec.tables, step), strict=True):
+                state = states(packet)
                 each = np.array(
                     [
-                        [cost(static[k], packet[:, :, k].ravel()) for k in range(codec.latents)],
-                        [counted_bits(counted[k], static[k], packet, k) for k in range(codec.latents)],
+                        static.component_bits(packet, step),
+                        [rows.bits(packet, state) for rows in counted],
                         codec.tables.component_bits(packet, step),
                     ]
                 )
                 of_component += each
                 for name, total in zip(("static", "counted", "network"), each.sum(1), strict=True):
                     bits[clip.kind, step, name] += total
-                bits[clip.kind, step, "payload"] += 8 * size
+                bits[clip.kind, step, "payload"] += 8 * len(payload)
                 bits[clip.kind, step, "packets"] += 1
         frames = sum(p.shape[0] * p.shape[1] for p in met)
         for k in range(codec.latents):

@@ -23,6 +23,7 @@ from .audio import as_samples
 from .codec import Codec
 from .errors import UsageError
 from .modelfile import save_model
+from .quantiser import Quantiser
 
 Coding = Literal["fixed-length", "static-tables", "contexts"]
 CODINGS: tuple[Coding, ...] = ("fixed-length", "static-tables", "contexts")
@@ -51,18 +52,18 @@ def write_models(
 
 def integers(codec: Codec, sounds: Iterable[tuple[Any, int]], steps: Sequence[int]) -> dict[int, np.ndarray]:
     """The integers [frames, components] that the codec makes of all sounds at each step, channels one after another."""
-    analysis = Analysis(codec.network)
+    analysis, quantiser = Analysis(codec.network), Quantiser(codec.basis, codec.tables)
     values = [
-        codec.basis.rotate(z.astype(np.float64), codec.latents).T.astype(np.float32)
+        channel
         for audio, rate in sounds
         for samples in [as_samples(audio)]
         for part in analysis.latents([samples], rate, samples.shape[1])
-        for z in part
+        for channel in quantiser.rotated(part)
     ]
     if not values:
         raise UsageError("there is no sound to fit the plainer codes to")
-    together = np.concatenate(values)
-    return {step: np.rint(together / codec.basis.steps(step).astype(np.float64)).astype(np.int64) for step in steps}
+    together = np.concatenate(values)[None]
+    return {step: quantiser.integers(together, step, codec.latents)[0] for step in steps}
 
 
 def fixed_row(values: np.ndarray) -> Row:

@@ -206,13 +206,13 @@ def encode_task(
 
 
 def decode_task(
-    task: Task, *, model: str | None, threads: int | None, options: dict[str, Any], force: bool
+    task: Task, *, model: str | None, stands_in: bool, threads: int | None, options: dict[str, Any], force: bool
 ) -> Outcome:
     """Decode a task's file; `options` as for `files.decode_file`. The message names concealed damage."""
-    from ravecodec import files, registry
+    from ravecodec import files
 
     prepare_process(threads)
-    loader = None if model is None else lambda _: files.cached_codec(registry.find(model))
+    loader = files.decoder(model, stands_in)
     result = files.decode_file(task.source, task.destination, loader, force=force, **options)
     faults = files.damage(result.report)
     message = f"{task.source}: {faults}; what was lost is concealed in {task.destination}" if faults else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import secrets
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -17,8 +16,8 @@ import numpy as np
 import torch
 
 from bitstream import FidelityRule, Header, Layout, ModelError, Reader, Writer, seed_of
-from bitstream.header import MAX_SYMBOLS
-from bitstream.optimise import USUAL_WEIGHT, optimise
+from bitstream.content import batches
+from bitstream.optimise import USUAL_WEIGHT
 
 from .analysis import PACKET_FRAMES, Analysis
 from .audio import Samples, as_samples, check_channels, check_rate
@@ -26,22 +25,21 @@ from .basis import RULES, Basis
 from .decoding import Decoded, length_at, samples_of, sound, target_rate
 from .errors import AudioError, PathLike, UsageError
 from .modelfile import Model, load_model
-from .rate import NullFile, Point, Spool, choose, first_fit, quality_point
+from .quantiser import Quantiser
+from .rate import NullFile, Spool, quality_point
 from .synthesis import Synthesis
 
 FALLBACK_POINT = {"fidelity": 0.98, "step": 0}
 LIVE_BLOCK = 8  # frames that the encoder takes at once when they are to be written soon
-SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
-LARGEST_CODE = (1 << 20) - 1
 
 
 class Codec:
-    """One model ready to encode and decode; made by `ravecodec.load`."""
+    """One model ready to encode and decode; made by `ravecodec.load`, which says what `stands_in` means."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, stands_in: bool = False) -> None:
         if model.basis is None or model.tables is None:
             raise ModelError(f"model {model.name!r} is not calibrated (run 'ravecodec calibrate')", name=model.name)
-        self.model = model
+        self.model, self.stands_in = model, stands_in
         self.network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.basis: Basis = model.basis
         self.tables = model.tables
@@ -135,11 +133,11 @@ class Codec:
         if quality is not None:
             fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
         packet = packet or (1 if live else PACKET_FRAMES)
-        weight = USUAL_WEIGHT if rdoq else 0.0
+        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0)
         header = self._header(rate, channels, samples, fidelity, components, step, rule, tags, packet)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
-        values: Iterator[np.ndarray] = map(self._rotated, analysis.latents(counted, rate, channels))
+        values: Iterator[np.ndarray] = map(quantiser.rotated, analysis.latents(counted, rate, channels))
         spool: Spool | None = None
         if bitrate is not None:
             spool = Spool()
@@ -148,84 +146,28 @@ class Codec:
             values = iter(spool)
             if counted.samples:
                 fixed = fidelity is not None or components is not None
-                header = self._fitted(spool, header, bitrate * counted.samples / rate, fixed, weight)
+                header = quantiser.fitted(spool, header, bitrate * counted.samples / rate, fixed)
         writer: Writer | None = None
         hint = 0
-        for part in values:
-            codes, coarser = self._quantised(part, header, weight), 0
+        # Packets are coded side by side where nobody waits for each of them.
+        at_once = live or flush or cap is not None
+        for group in ([part] for part in values) if at_once else batches(values, header):
+            codes, coarser = [quantiser.integers(part, header.step, header.components) for part in group], 0
             if cap is not None:
-                room = int(cap * 1000 / 8 * part.shape[1] * self.hop / self.rate)
+                room = int(cap * 1000 / 8 * group[0].shape[1] * self.hop / self.rate)
                 probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]
-                codes, coarser = self._capped(part, probe, room, hint, weight)
+                codes[0], coarser = quantiser.capped(group[0], probe, room, hint)
                 hint = coarser
             if writer is None:
-                header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes))
+                header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes[0]))
                 writer = Writer(out, header, self.tables, flush=flush)
-            writer.write(codes, coarser)
+            writer.write_all(codes, coarser)
         if spool is not None:
             spool.close()
         if writer is None:
             raise AudioError("holds no samples", advice="there must be at least one")
         writer.close(samples=counted.samples)
         return header
-
-    def _rotated(self, latents: np.ndarray) -> np.ndarray:
-        """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
-        # All of them, however many are kept: what is kept must not depend, even in its last bit, on how many are.
-        rotated = [self.basis.rotate(z.astype(np.float64), self.latents).T for z in latents]
-        return np.stack(rotated).astype(np.float32)
-
-    def _quantised(self, values: np.ndarray, header: Header, weight: float) -> np.ndarray:
-        """Components [channels, frames, latents] to the integers of a file, a bit worth so many squared steps."""
-        steps = self.basis.steps(header.step)[: header.components].astype(np.float64)
-        exact = values[..., : header.components] / steps
-        return optimise(exact.clip(-LARGEST_CODE, LARGEST_CODE), self.tables, header.step, weight)
-
-    def _capped(
-        self, values: np.ndarray, writer: Writer, room: int, hint: int, weight: float
-    ) -> tuple[np.ndarray, int]:
-        """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is; `hint`: by the
-        packet before.
-        """
-        header = writer.header
-        if room < SMALLEST:
-            what = f"a packet of {values.shape[1]} frames would have to fit into {room} bytes"
-            raise UsageError(what, advice="raise the cap, or put more frames into a packet")
-        steps = [step for step in self.tables.steps.tolist() if step >= header.step]
-
-        def at(step: int) -> np.ndarray:
-            return self._quantised(values, replace(header, step=step), weight)
-
-        def fits(codes: np.ndarray, step: int) -> bool:
-            return writer.size_of(codes, step - header.step) <= room
-
-        guess = next((place for place, step in enumerate(steps) if step >= header.step + hint), 0)
-        step = steps[first_fit(lambda place: fits(at(steps[place]), steps[place]), len(steps), guess)]
-        codes = at(step)
-        if not fits(codes, step):  # the coarsest is not enough: the last components have to go
-            kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step))
-            codes = _first(codes, kept)
-        return codes, step - header.step
-
-    def _fitted(self, spool: Spool, header: Header, kilobits: float, fixed: bool, weight: float) -> Header:
-        """The header at the operating point whose file is nearest to so many kilobits."""
-
-        def at(point: Point) -> Header:
-            same = point.components == header.components
-            fidelity = header.fidelity if same else None
-            return replace(header, components=point.components, step=point.step, fidelity=fidelity)
-
-        def size(point: Point) -> int:
-            out = NullFile()
-            writer = Writer(out, at(point), self.tables)  # type: ignore[arg-type]
-            for part in spool:
-                writer.write(self._quantised(part, writer.header, weight))
-            writer.close(samples=header.samples)
-            return out.bytes
-
-        most = min(self.latents, MAX_SYMBOLS // (header.channels * header.frames_per_packet))
-        target = kilobits * 1000 / 8
-        return at(choose(size, target, self.tables.steps.tolist(), header.components, most, fixed))
 
     def _header(
         self,
@@ -331,8 +273,8 @@ class Codec:
         return Decoded(header, target, header.channels, length, blocks, reader)
 
     def check(self, header: Header) -> None:
-        """ModelError, with both names and hashes, when a file was made with another model."""
-        if header.model_id != self.model_id:
+        """ModelError, with both names and hashes, when a file was made with a model that this one cannot decode."""
+        if header.model_id != self.model_id and not self.stands_in:
             raise ModelError(
                 f"the file was coded with model {header.model_name!r} ({header.model_id.hex()}), "
                 f"this is {self.name!r} ({self.model_id.hex()})",
@@ -341,16 +283,9 @@ class Codec:
         if header.tables_id != self.tables_id:
             raise ModelError(
                 f"the file needs the entropy tables {header.tables_id.hex()} of model {header.model_name!r}, "
-                f"this one has {self.tables_id.hex()}",
+                f"{self.name!r} has {self.tables_id.hex()}",
                 name=header.model_name, expected=header.tables_id.hex(), found=self.tables_id.hex(),
             )  # fmt: skip
-
-
-def _first(codes: np.ndarray, components: int) -> np.ndarray:
-    """The codes with all but the first components zero."""
-    kept = codes.copy()
-    kept[..., components:] = 0
-    return kept
 
 
 class _Count:
@@ -365,6 +300,10 @@ class _Count:
             yield block
 
 
-def load(name_or_path: PathLike = "default") -> Codec:
-    """Load a model by name or path into a codec; ModelError says what is missing or damaged."""
-    return Codec(load_model(name_or_path))
+def load(name_or_path: PathLike = "default", *, stands_in: bool = False) -> Codec:
+    """Load a model by name or path into a codec; ModelError says what is missing or damaged.
+
+    With `stands_in` it also decodes what another model coded, if both have the same entropy tables: these come from the
+    encoder and its basis alone, so that only the decoders differ, and the newer one may be the better.
+    """
+    return Codec(load_model(name_or_path), stands_in)

@@ -17,7 +17,7 @@ from ravecodec.errors import PathLike, UsageError
 from ravecodec.output import SoundWriter, sound_format
 from ravecodec.pipes import PipeWriter, RawFormat, Sound, open_stream
 from ravecodec.position import Position, as_position
-from ravecodec.registry import find_for
+from ravecodec.registry import find, find_for
 from ravecodec.sourcetags import tags_of
 from ravecodec.streams import STANDARD, is_stream, name_of, open_coded, peek_header
 
@@ -231,12 +231,17 @@ def codec_for(file: Path) -> StreamCodec:
 
 
 @lru_cache(maxsize=2)
-def cached_codec(model: Path) -> StreamCodec:
-    """Load a model file, or give the one loaded before."""
+def cached_codec(model: Path, stands_in: bool = False) -> StreamCodec:
+    """Load a model file, or give the one loaded before; `stands_in` as for `ravecodec.load`."""
     from ravecodec.codec import load
 
-    codec: StreamCodec = load(model)
+    codec: StreamCodec = load(model, stands_in=stands_in)
     return codec
+
+
+def decoder(model: PathLike | None, stands_in: bool = False) -> Callable[[Path], StreamCodec] | None:
+    """What gives `decode_file` this model, by name or path; None is the one that a file names."""
+    return None if model is None else lambda _: cached_codec(find(model), stands_in)
 
 
 class _Counter:

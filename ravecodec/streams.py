@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STANDARD = "-"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[a-z0-9+.-]+)*://")
-_RANGE = 1 << 14  # bytes that a remote file is asked for at once: some 30 s of sound
+_RANGE = 1 << 12  # bytes that a remote file is asked for at least: some 10 s of sound
 
 
 def is_stream(file: PathLike | BinaryIO) -> bool:

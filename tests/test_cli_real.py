@@ -101,6 +101,22 @@ def test_a_missing_model_is_named_with_its_hash(
     assert main(["decode", str(coded), str(out), "--model", str(models / "default.safetensors"), "-q"]) == 0
 
 
+def test_a_decoder_of_other_entropy_tables_cannot_stand_in(
+    coded: Path, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, shipped = models / "default.safetensors", Path(ravecodec.__file__).parent / "models" / "default.safetensors"
+    out = tmp_path / "out.wav"
+    assert main(["decode", str(coded), str(out), "--decoder", str(own), "-q"]) == 0
+    assert main(["decode", str(coded), str(tmp_path / "no.wav"), "--decoder", str(shipped), "-q"]) == 1
+    assert "entropy tables" in capsys.readouterr().err and not (tmp_path / "no.wav").exists()
+    folder = tmp_path / "folder"
+    assert main(["decode", str(coded.parent), str(folder), "--decoder", str(own), "--jobs", "1", "-q"]) == 0
+    assert (folder / "a.wav").read_bytes() == out.read_bytes()
+    with pytest.raises(SystemExit):
+        main(["decode", str(coded), "--decoder", str(own), "--model", str(own)])
+
+
+
 def test_a_flipped_bit_is_never_passed_over(coded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = coded.read_bytes()
     damaged, out = coded.with_name("damaged.rvc"), coded.with_name("damaged.wav")

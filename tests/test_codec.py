@@ -203,6 +203,24 @@ def test_another_model_is_refused_with_both_hashes(codec: Codec, tmp_path: Path)
     assert codec.model_id.hex() in str(caught.value)
 
 
+def test_another_decoder_of_the_same_encoder_may_stand_in(codec: Codec, model: Path, tmp_path: Path) -> None:
+    found = load_model(model)
+    with torch.no_grad():
+        for name, weight in found.network.named_parameters():
+            if name.startswith("decoder."):
+                weight.mul_(1.1)
+    path = tmp_path / "better.safetensors"
+    save_model(path, found.network, "better", found.basis, found.tables, "another decoder")
+    data = codec.encode(sound(1.0), 48000)
+    with pytest.raises(ModelError, match="coded with model"):
+        load(path).decode(data)
+    heard, _ = load(path, stands_in=True).decode(data)
+    before, _ = codec.decode(data)
+    assert heard.shape == before.shape and not np.allclose(heard, before, atol=1e-5)
+    with pytest.raises(ModelError, match="entropy tables"):
+        load(save_untrained(tmp_path / "other.safetensors", 8), stands_in=True).decode(data)
+
+
 def test_an_altered_model_file_is_refused(model: Path, tmp_path: Path) -> None:
     data = bytearray(model.read_bytes())
     for place in (len(data) // 3, len(data) - 5):

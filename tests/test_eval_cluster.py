@@ -38,8 +38,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     started = [subprocess.Popen([*dask, "scheduler", *options], stderr=subprocess.PIPE, text=True)]
     try:
-        assert started[0].stderr is not None
-        said = next(line for line in started[0].stderr if "Scheduler at:" in line)
+        said = next(line for line in started[0].stderr or () if "Scheduler at:" in line)
         found = said.split()[-1]
         options = ["--nworkers", "2", "--nthreads", "1", "--no-dashboard", "--local-directory", str(local)]
         started.append(subprocess.Popen([*dask, "worker", found, *options], stderr=subprocess.DEVNULL))

@@ -17,19 +17,16 @@ from itertools import islice
 
 import atheris
 
-with atheris.instrument_imports(include=["bitstream"]):
+with atheris.instrument_imports(include=["bitstream", "parts"]):
     import numpy as np
+    from parts import HEADER, SOUND_HEADER, TABLES
 
-    from bitstream import Header, Reader, RvcError, Tables, repair
-    from bitstream.binary import crc32, write_varint
-    from bitstream.header import MAGIC
+    from bitstream import Reader, RvcError, repair
+    from bitstream.header import sealed
     from bitstream.packet import Kind, seal
 
 SECONDS = 10.0  # of processor time, longer than any input of this size may take
 PACKETS = 64  # looked at of one input: a jump of the index makes thousands of lost ones
-CODES = np.round(np.random.default_rng(0).laplace(size=(200, 4)) * [5, 2, 0.8, 0.2]).astype(np.int32)
-TABLES = Tables.fit({0: CODES, 3: CODES // 2})
-HEADER = Header(components=4, frames_per_packet=8, tables_id=TABLES.id)
 
 
 def file_of(data: bytes) -> bytes:
@@ -38,13 +35,12 @@ def file_of(data: bytes) -> bytes:
     if kind == 0:
         return rest
     if kind == 1:
-        return HEADER.to_bytes() + rest
+        return SOUND_HEADER + rest
     if kind == 2:  # a header with any fields and a right CRC
         size = rest[0] if rest else 0
         fields, packets = rest[1 : 1 + size], rest[1 + size :]
-        head = MAGIC + b"\x01" + write_varint(len(fields)) + fields
-        return head + crc32(head).to_bytes(4, "little") + packets
-    out = HEADER.to_bytes()
+        return sealed(fields) + packets
+    out = SOUND_HEADER
     index = 0
     while len(rest) > 2:  # packets of any content and a right CRC
         control, size = rest[0], rest[1]

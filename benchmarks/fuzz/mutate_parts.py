@@ -3,8 +3,9 @@
     python benchmarks/fuzz/mutate_parts.py 10000000 SEEDS... [--seed 0] [--record build/mutations.json]
 
 SEEDS are folders: what `fuzz_parts.py` found, and files of the format (tests/vectors); beside them stand sound inputs
-made here. Every input is one of them with one to four changes, and the parts are tried in turn. An input that breaks a
-rule is left beside the record as crash-*.
+made here. Every input is one of them with one to four changes, and the parts are tried in turn. No input of a run is
+tried twice: the record counts those that were passed over. An input that breaks a rule is left beside the record as
+crash-*.
 """
 
 from __future__ import annotations
@@ -25,6 +26,25 @@ from bitstream.packet import Kind, max_payload, parse_head
 
 TELLING = (0x00, 0x01, 0x7F, 0x80, 0x81, 0xFE, 0xFF)
 LONGEST = 600  # bytes of a seed that are kept
+
+
+class Seen:
+    """Remembers inputs by 64 bits of a hash, in a table of numbers: a set of as many would take gigabytes."""
+
+    def __init__(self, most: int) -> None:
+        self._table = np.zeros(1 << (2 * most).bit_length(), np.uint64)
+
+    def add(self, data: bytes) -> bool:
+        """Whether an input is new; a new one is taken for an old one once in 10^12 times."""
+        number = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") or 1
+        table, mask = self._table, len(self._table) - 1
+        place = number & mask
+        while (there := int(table[place])) != number:
+            if not there:
+                table[place] = number
+                return True
+            place = (place + 1) & mask
+        return False
 
 
 def mutate(data: bytes, other: bytes, dice: random.Random) -> bytes:
@@ -98,13 +118,17 @@ def main() -> None:
     options = parser.parse_args()
     dice, seeds = random.Random(options.seed), seeds_of(options.seeds)
     record = Record(options.record)
-    for number in range(options.inputs):
-        part = number % len(PARTS)
+    seen = Seen(options.inputs)
+    while record.inputs < options.inputs:
+        part = record.inputs % len(PARTS)
         known = seeds[PARTS[part].__name__]
         data = dice.choice(known)
         for _ in range(dice.randrange(1, 5)):
             data = mutate(data, dice.choice(known), dice)
         data = bytes([part]) + data
+        if not seen.add(data):
+            record.repeats += 1
+            continue
         try:
             record.one_input(data)
         except BaseException:

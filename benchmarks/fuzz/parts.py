@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bitstream import Header, Reader, RvcError, Tables, coder
-from bitstream.binary import crc32, write_varint
-from bitstream.header import MAGIC
+from bitstream.header import sealed
 from bitstream.packet import max_payload, parse_head
 from bitstream.trailer import Trailer
 
@@ -37,8 +36,7 @@ def whole_header(rest: bytes) -> None:
 
 def sealed_header(rest: bytes) -> None:
     """A header of any fields whose CRC is right."""
-    head = MAGIC + b"\x01" + write_varint(len(rest)) + rest
-    Header.measure(head + crc32(head).to_bytes(4, "little"))
+    Header.measure(sealed(rest))
 
 
 def packet_head(rest: bytes) -> None:
@@ -74,8 +72,6 @@ def whole_file(rest: bytes) -> None:
 
 
 PARTS = (whole_header, sealed_header, packet_head, end_record, entropy, entropy, whole_file, reader)
-tried = dict.fromkeys((part.__name__ for part in PARTS), 0)
-refused = dict.fromkeys(tried, 0)
 
 
 class Record:
@@ -85,6 +81,7 @@ class Record:
         self.path = path
         self.tried = dict.fromkeys((part.__name__ for part in PARTS), 0)
         self.refused = dict.fromkeys(self.tried, 0)
+        self.repeats = 0  # inputs that were made again and not tried
         self.slowest = 0.0
         self.base = peak_mebibytes()
         self.start = time.time()
@@ -113,7 +110,7 @@ class Record:
     def write(self) -> None:
         """Write it down; AssertionError if more memory was taken than may be."""
         peak = peak_mebibytes() - self.base
-        figures = {"inputs": self.inputs, "tried": self.tried, "refused": self.refused}
+        figures = {"inputs": self.inputs, "repeats": self.repeats, "tried": self.tried, "refused": self.refused}
         figures |= {"slowest_ms": round(1000 * self.slowest, 1), "peak_above_base_mib": round(peak, 1)}
         figures |= {"seconds": round(time.time() - self.start)}
         self.path.write_text(json.dumps(figures, indent=1) + "\n")

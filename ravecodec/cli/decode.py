@@ -44,9 +44,14 @@ def add(commands: Commands) -> None:
         nargs="?",
         help="the sound file (default: a .wav beside IN), or a folder; - for WAV on standard output",
     )
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         "--model", metavar="NAME|PATH", help="use this model file (default: the one the file names, if installed)"
     )
+    which.add_argument(
+        "--decoder", metavar="NAME|PATH",
+        help="use this model although another coded the file: they must have the same entropy tables",
+    )  # fmt: skip
     parser.add_argument(
         "--rate", type=_rate, metavar="HZ|source", help="48000 (default), the source's own rate, or any in Hz"
     )
@@ -74,16 +79,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
     suffix = "." + arguments.format.lower().lstrip(".")
     options = {"rate": arguments.rate, "subtype": arguments.subtype, "start": arguments.start, "end": arguments.end}
+    model, stands_in = arguments.model or arguments.decoder, arguments.decoder is not None
     source = Path(arguments.input)
     if source.is_dir():
         from ravecodec.batch import decode_task
         from ravecodec.output import sound_format
 
         sound_format("sound" + suffix, arguments.subtype)
-        work = partial(decode_task, model=arguments.model, options=options)
+        work = partial(decode_task, model=model, stands_in=stands_in, options=options)
         return run_folder(arguments, [".rvc"], suffix, work)
 
-    from ravecodec import batch, files, registry, streams
+    from ravecodec import batch, files, streams
     from ravecodec.errors import UsageError
 
     remote = streams.is_stream(arguments.input)
@@ -98,14 +104,12 @@ def run(arguments: argparse.Namespace) -> int:
         rate = {None: header.rate, "source": header.source_rate}.get(arguments.rate, arguments.rate)
         total = None if header.samples is None else header.samples / header.source_rate
     batch.prepare_process(arguments.threads)
-    model = arguments.model
-    loader = None if model is None else lambda _: files.cached_codec(registry.find(model))
     start = time.perf_counter()
     with tidy_on_sigterm(), progress(total, "s", arguments.quiet) as advance:
         result = files.decode_file(
             arguments.input,
             destination,
-            loader,
+            files.decoder(model, stands_in),
             raw=arguments.raw,
             follow=arguments.follow,
             timeout=arguments.timeout,

@@ -61,9 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from eval.points import FIDELITIES, STEPS, Point, parse, usual
 
     fidelities = FIDELITIES if arguments.fidelity is None else arguments.fidelity
-    points = usual(arguments.model, fidelities, arguments.step or STEPS, anchors=False)
+    points = usual(arguments.model, fidelities, arguments.step or STEPS, arguments.opus, anchors=False)
     points += [Point("ravecodec", {"model": arguments.model, "bitrate": rate}) for rate in arguments.bitrate]
-    points += [Point("opus", {"bitrate": rate}) for rate in arguments.opus]
     points += [parse(text) for text in arguments.codec]
     points += [Point("shell", {"title": n, "encode": e, "decode": d}) for n, e, d in arguments.shell]
     points += [] if arguments.no_anchors else usual(fidelities=())

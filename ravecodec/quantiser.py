@@ -1,0 +1,94 @@
+"""From posterior means to the integers of a file, at a given step, under a cap, or for a wanted size."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import replace
+
+import numpy as np
+
+from bitstream import Header, Tables, Writer
+from bitstream.content import batches
+from bitstream.escape import VALUE_MAX
+from bitstream.header import MAX_SYMBOLS
+from bitstream.optimise import optimise
+
+from .basis import Basis
+from .errors import UsageError
+from .rate import NullFile, Point, Spool, choose, first_fit
+
+SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
+
+
+class Quantiser:
+    """Rotates means into components and rounds them; `weight` is the squared steps that a bit is worth (0: nothing)."""
+
+    def __init__(self, basis: Basis, tables: Tables, weight: float = 0.0) -> None:
+        self.basis, self.tables, self.weight = basis, tables, weight
+
+    def rotated(self, latents: np.ndarray) -> np.ndarray:
+        """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
+        # All of them, however many are kept: what is kept must not depend, even in its last bit, on how many are.
+        count = len(self.basis.mean)
+        return np.stack([self.basis.rotate(z.astype(np.float64), count).T for z in latents]).astype(np.float32)
+
+    def integers(self, values: np.ndarray, step: int, components: int) -> np.ndarray:
+        """The first of a packet's components [channels, frames, latents] as integers [channels, frames, components]."""
+        steps = self.basis.steps(step)[:components].astype(np.float64)
+        exact = values[..., :components] / steps
+        return optimise(exact.clip(-VALUE_MAX, VALUE_MAX), self.tables, step, self.weight)
+
+    def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
+        """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is.
+
+        `hint` is how much coarser it was in the packet before. UsageError for less room than any packet needs.
+        """
+        header = writer.header
+        if room < SMALLEST:
+            what = f"a packet of {values.shape[1]} frames would have to fit into {room} bytes"
+            raise UsageError(what, advice="raise the cap, or put more frames into a packet")
+        steps = [step for step in self.tables.steps.tolist() if step >= header.step]
+
+        def at(step: int) -> np.ndarray:
+            return self.integers(values, step, header.components)
+
+        def fits(codes: np.ndarray, step: int) -> bool:
+            return writer.size_of(codes, step - header.step) <= room
+
+        guess = next((place for place, step in enumerate(steps) if step >= header.step + hint), 0)
+        step = steps[first_fit(lambda place: fits(at(steps[place]), steps[place]), len(steps), guess)]
+        codes = at(step)
+        if not fits(codes, step):  # the coarsest is not enough: the last components have to go
+            kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step))
+            codes = _first(codes, kept)
+        return codes, step - header.step
+
+    def fitted(self, parts: Spool, header: Header, kilobits: float, fixed: bool) -> Header:
+        """The header at the operating point whose file is nearest to so many kilobits.
+
+        `parts` are the components of all packets; their number changes only if it is not `fixed`.
+        """
+
+        def at(point: Point) -> Header:
+            same = point.components == header.components
+            fidelity = header.fidelity if same else None
+            return replace(header, components=point.components, step=point.step, fidelity=fidelity)
+
+        def size(point: Point) -> int:
+            out = NullFile()
+            writer = Writer(out, at(point), self.tables)  # type: ignore[arg-type]
+            for group in batches(parts, header):
+                writer.write_all([self.integers(part, point.step, point.components) for part in group])
+            writer.close(samples=header.samples)
+            return out.bytes
+
+        most = min(len(self.basis.mean), MAX_SYMBOLS // (header.channels * header.frames_per_packet))
+        target = kilobits * 1000 / 8
+        return at(choose(size, target, self.tables.steps.tolist(), header.components, most, fixed))
+
+
+def _first(codes: np.ndarray, components: int) -> np.ndarray:
+    """The codes with all but the first components zero."""
+    kept = codes.copy()
+    kept[..., components:] = 0
+    return kept
