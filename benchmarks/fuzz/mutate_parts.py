@@ -32,7 +32,7 @@ class Seen:
     """Remembers inputs by 64 bits of a hash, in a table of numbers: a set of as many would take gigabytes."""
 
     def __init__(self, most: int) -> None:
-        self._table = np.zeros(1 << (2 * most).bit_length(), np.uint64)
+        self._table = np.full(1 << (2 * most).bit_length(), 0, np.uint64)  # written to: its memory is in use at once
 
     def add(self, data: bytes) -> bool:
         """Whether an input is new; a new one is taken for an old one once in 10^12 times."""
@@ -117,8 +117,8 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=Path("mutations.json"))
     options = parser.parse_args()
     dice, seeds = random.Random(options.seed), seeds_of(options.seeds)
+    seen = Seen(options.inputs)  # before the record begins, which knows how much memory was in use then
     record = Record(options.record)
-    seen = Seen(options.inputs)
     while record.inputs < options.inputs:
         part = record.inputs % len(PARTS)
         known = seeds[PARTS[part].__name__]
