@@ -8,15 +8,18 @@ import io
 import time
 import tracemalloc
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
+from context_streams import random_context, random_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitstream import CorruptError, FormatError, Header, Kind, Packet, Reader, Tables, Writer, info
+from bitstream import CorruptError, FormatError, Header, Kind, Layout, Packet, Reader, Tables, Writer, info
 from bitstream.binary import write_varint
 from bitstream.packet import seal
+from bitstream.tables import CHOSEN
 from bitstream.trailer import Trailer
 
 FULL, COMPONENTS = 8, 5
@@ -279,6 +282,28 @@ def test_escapes_without_end_stay_within_memory() -> None:
     packet = seal(Kind.CODED, 0, None, b"\xff" * 900_000 + b"\x01", wide.stream_crc)
     tracemalloc.start()
     list(Reader.from_bytes(wide.to_bytes() + packet, tables).packets())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 48 << 20
+
+
+@pytest.mark.parametrize(("channels", "frames", "count"), [(8, 1024, 20), (1, 1, 600), (8, 1, 300)])
+def test_packets_decoded_together_stay_within_memory(channels: int, frames: int, count: int) -> None:
+    dice = np.random.default_rng(5)
+    rows = random_rows(dice, 4, 2)
+    context = random_context(dice, 1, np.arange(2), dice.integers(0, 4, (3, 8)), 64)
+    tables = Tables(
+        [0], [[CHOSEN] * 2], [low for low, _ in rows], [len(c) for _, c in rows], [n for _, c in rows for n in c],
+        context,
+    )  # fmt: skip
+    wide = Header(
+        components=2, channels=channels, layout=Layout.DISCRETE if channels > 1 else Layout.MONO,
+        frames_per_packet=frames, tables_id=tables.id,
+    )  # fmt: skip
+    packets = [seal(Kind.CODED, n, None, dice.bytes(200) + b"\x01", wide.stream_crc) for n in range(count)]
+    data = wide.to_bytes() + b"".join(packets)
+    tracemalloc.start()
+    assert len(list(islice(Reader.from_bytes(data, tables).packets(), 2))) == 2
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 48 << 20
