@@ -17,8 +17,6 @@ from ravecodec.registry import find, find_for, read_entry
 if TYPE_CHECKING:
     from bitstream import Header, Tables
 
-_TABLES = "tables."
-
 
 @dataclass(frozen=True)
 class ModelData:
@@ -49,20 +47,21 @@ def _load(path: Path, changed: int, size: int) -> ModelData:
     """Read a model file, or give what was read of it before, unless it has changed since."""
     from safetensors import SafetensorError, safe_open
 
-    from bitstream import Tables
+    from ravecodec.storedtables import NAME, PREFIX, unpack
 
     entry = read_entry(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            names = [name for name in file.keys() if name.startswith(_TABLES)]  # noqa: SIM118 (not a dict)
-            arrays = {name[len(_TABLES) :]: file.get_tensor(name) for name in names}
-            if not arrays:
+            names = [name for name in file.keys() if name == NAME or name.startswith(PREFIX)]  # noqa: SIM118 (no dict)
+            tensors = {name: file.get_tensor(name) for name in names}
+            if not tensors:
                 raise ModelError(f"{path}: the model is not calibrated: it has no entropy tables", name=entry.name)
             values = file.get_tensor("basis.singular_values")
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path}: not a ravecodec model ({error})", name=entry.name) from error
     try:
-        tables = Tables.from_arrays(arrays)
+        tables = unpack(tensors)
+        assert tables is not None
     except ModelError as error:
         raise ModelError(f"{path}: damaged ({error})", name=entry.name) from error
     expected = str(entry.document.get("tables"))

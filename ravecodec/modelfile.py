@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from bitstream import ModelError, RvcError, Tables
 
+from . import storedtables
 from .basis import Basis
 from .errors import PathLike
 from .network.config import NetworkConfig
@@ -54,7 +55,7 @@ def save_model(
         tensors |= {f"basis.{k}": v.astype(np.float32) for k, v in given.items() if v is not None}
     identity = model_id(network.config.to_dict(), tensors)
     if tables is not None:
-        tensors |= {f"tables.{k}": v for k, v in tables.to_arrays().items()}
+        tensors[storedtables.NAME] = storedtables.pack(tables)
     document = {
         "format": 1,
         "name": name,
@@ -85,7 +86,7 @@ def load_model(name_or_path: PathLike) -> Model:
         raise ModelError(f"{path}: not a ravecodec model file ({error})") from error
     if document.get("format") != 1:
         raise ModelError(f"{path}: model format {document.get('format')} is newer than this version of ravecodec")
-    hashed = {k: v for k, v in tensors.items() if not k.startswith("tables.")}
+    hashed = {k: v for k, v in tensors.items() if k.startswith(("net.", "basis."))}
     network = RaveNet(NetworkConfig.from_dict(document["config"]))
     identity = model_id(document["config"], hashed)  # as it was written: this version may know more fields
     if identity.hex() != document["id"]:
@@ -97,9 +98,11 @@ def load_model(name_or_path: PathLike) -> Model:
         basis = Basis(**{k: tensors[f"basis.{k}"] for k in _BASIS if f"basis.{k}" in tensors})
     if document.get("tables"):
         try:
-            tables = Tables.from_arrays({k[7:]: v for k, v in tensors.items() if k.startswith("tables.")})
+            tables = storedtables.unpack(tensors)
         except RvcError as error:
             raise ModelError(f"{path}: damaged ({error})") from error
+        if tables is None:
+            raise ModelError(f"{path}: damaged: its entropy tables are missing")
         if tables.id.hex() != document["tables"]:
             raise ModelError(
                 f"{path}: damaged: its tables hash to {tables.id.hex()}, the file says {document['tables']}"

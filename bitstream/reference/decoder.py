@@ -101,9 +101,12 @@ def read_header(data: bytes) -> tuple[dict, int]:
 
 
 def read_tables(model: bytes) -> Table:
-    """The arrays of tables in a safetensors file: a length, a JSON description, the numbers."""
+    """The arrays of tables in a safetensors file: a length, a JSON description, the numbers; or one deflated in it."""
     size = int.from_bytes(model[:8], "little")
     described = json.loads(model[8 : 8 + size])
+    if "tables" in described:
+        begin, end = described["tables"]["data_offsets"]
+        return read_tables(zlib.decompress(model[8 + size + begin : 8 + size + end]))
     found: Table = {}
     for name in ARRAYS + CONTEXT:
         key = "tables." + (name if name in ARRAYS else "context_" + name)

@@ -43,11 +43,11 @@ FINEST = -4.5  # log2 of the scale, in integers, of the bank's first class
 class ContextOptions:
     """Size of the network and length of its training: at most `updates`, at most `passes` over the sound.
 
-    Only the `components` that differ from zero most often are predicted: a model file has room for so much.
+    Only the `components` that differ from zero most often are predicted, which bounds the size of what is stored.
     """
 
     hidden: int = 32
-    components: int = 64
+    components: int = 128
     updates: int = 1200
     passes: int = 40
     batch: int = 16  # packets

@@ -1,0 +1,53 @@
+"""Entropy tables inside a model file: deflated, or, in earlier files, array by array."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from context_streams import flat, random_tables
+from safetensors.numpy import save, save_file
+
+from bitstream import ModelError
+from bitstream.reference import decoder as reference
+from ravecodec import storedtables
+from ravecodec.storedtables import LARGEST, NAME, PREFIX, pack, unpack
+
+TABLES = random_tables(np.random.default_rng(3))
+
+
+def test_tables_come_out_as_they_went_in() -> None:
+    assert TABLES.context is not None
+    packed = pack(TABLES)
+    found = unpack({NAME: packed, "net.weight": np.zeros(3)})
+    assert found is not None and found.id == TABLES.id
+    earlier = unpack({PREFIX + name: array for name, array in TABLES.to_arrays().items()})
+    assert earlier is not None and earlier.id == TABLES.id
+    assert unpack({"net.weight": np.zeros(3)}) is None
+
+
+def test_the_second_decoder_reads_both_ways(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({NAME: pack(TABLES), "a": np.zeros(5, np.int8)}, path)
+    assert reference.read_tables(path.read_bytes()) == flat(TABLES)
+    save_file({PREFIX + name: array for name, array in TABLES.to_arrays().items()}, path)
+    assert reference.read_tables(path.read_bytes()) == flat(TABLES)
+
+
+def test_damage_is_a_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = pack(TABLES)
+    for place in range(0, len(packed), 7):
+        changed = packed.copy()
+        changed[place] ^= 16
+        with pytest.raises(ModelError):
+            unpack({NAME: changed})
+    for other in (packed[:-1], packed[:0], np.frombuffer(zlib.compress(b"no tensors"), np.uint8)):
+        with pytest.raises(ModelError):
+            unpack({NAME: other})
+    monkeypatch.setattr(storedtables, "LARGEST", 1 << 16)
+    bomb = zlib.compress(save({"tables.steps": np.zeros(1 << 20, np.int8)}))
+    with pytest.raises(ModelError, match="larger"):
+        unpack({NAME: np.frombuffer(bomb, np.uint8)})
+    assert len(bomb) < 1 << 16 < LARGEST
