@@ -14,16 +14,23 @@ from .header import Header
 from .packet import Kind, Packet
 from .tables import Tables
 
-TOGETHER = 1 << 17  # integers that are coded side by side, about: more of them leave the processor's cache
-MOST = 256  # packets of a group
+# What is coded side by side, at most. More would take less time still for each packet, and more memory.
+INTEGERS = 1 << 18
+FRAMES = 1 << 12
+PACKETS = 256
 T = TypeVar("T")
 
 
 def batches(items: Iterable[T], header: Header) -> Iterator[list[T]]:
-    """Groups of a file's packets, or of what stands for them, of the size in which they are best coded."""
-    iterator, size = iter(items), min(MOST, max(1, TOGETHER // header.packet_symbols))
+    """Groups of a file's packets, or of what stands for them, to be coded side by side.
+
+    The first are smaller: who waits for the first packet does not wait for so many others.
+    """
+    most = max(1, min(PACKETS, FRAMES // header.frames_per_packet, INTEGERS // header.packet_symbols))
+    iterator, size = iter(items), -(-most // 4)
     while group := list(islice(iterator, size)):
         yield group
+        size = min(2 * size, most)
 
 
 def pack(packets: Sequence[NDArray[np.integer]], tables: Tables, step: int) -> list[tuple[Kind, bytes]]:

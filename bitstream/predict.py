@@ -28,16 +28,16 @@ from .order import EXISTS, MARGIN, order
 FEATURES = np.pad(features(), ((0, 0), (0, 1)), constant_values=EXISTS)
 INPUT_MAX = 127  # of values and magnitudes
 STATE_MAX = max(EXISTS, STEP_UNIT * max(-STEP_RANGE[0], STEP_RANGE[1]))
-SHIFTS = np.array([MEAN_BITS, CLASS_BITS])
-LEAST = np.array([-MEAN_MAX, 0])
+UNIT, STRAIGHT_UNIT = 2.0**-HIDDEN_BITS, 2.0**-STRAIGHT_BITS
+SHIFTS = 2.0 ** -np.array([MEAN_BITS, CLASS_BITS])
 Floats = NDArray[np.floating[Any]]
 
 
 class Weights:
-    """A network's weights as floats: all are whole numbers, and so are all sums of their products, which are exact.
+    """A network's weights as floats: whole numbers, over a power of two where the network shifts their sums by it.
 
-    Matrix products of floats are fast, and no order of summation changes an exact sum. Where no sum can reach 2**24
-    single precision holds them; else double does, as none can reach 2**53.
+    All sums of their products are exact, so no order of summation changes one, and matrix products of floats are fast.
+    Where no sum can reach 2**24 single precision holds them; else double does, as none can reach 2**53.
     """
 
     def __init__(self, context: Context) -> None:
@@ -48,23 +48,24 @@ class Weights:
         near = context.beside.shape[1]
         by_neighbours, by_channel = context.out[:, hidden : hidden + near], context.out[:, hidden + near :]
         # What stands beside an integer goes to the hidden units and past them at once.
-        self.beside = self._floats(np.concatenate([context.beside, by_neighbours], 2))
-        self.across = self._floats(np.concatenate([context.across, by_channel], 2))
-        self.state, self.base = self._floats(context.state), self._floats(context.base)
-        self.out = self._floats(context.out[:, :hidden])
+        self.beside = self._floats(np.concatenate([context.beside * UNIT, by_neighbours], 2))
+        self.across = self._floats(np.concatenate([context.across * UNIT, by_channel], 2))
+        self.state, self.base = self._floats(context.state * UNIT), self._floats(context.base)
+        self.out = self._floats(context.out[:, :hidden].swapaxes(1, 2))
+        self.bank = context.bank.ravel()
         self.told = lru_cache(maxsize=8)(self._told)
 
     def _told(self, parts: int) -> Floats:
         """What a component tells the first `parts` [parts, 10, 2 parts + H]: mean and scale of each, hidden units."""
         context = self.context
         told = np.zeros((parts, context.feed.shape[1], 2 * parts + self.hidden), self.kind)
-        told[:, 0::2, 0 : 2 * parts : 2] = context.straight[:parts, 0::2, :parts]
-        told[:, 1::2, 1 : 2 * parts : 2] = context.straight[:parts, 1::2, :parts]
-        told[..., 2 * parts :] = context.feed[:parts]
+        told[:, 0::2, 0 : 2 * parts : 2] = context.straight[:parts, 0::2, :parts] * STRAIGHT_UNIT
+        told[:, 1::2, 1 : 2 * parts : 2] = context.straight[:parts, 1::2, :parts] * STRAIGHT_UNIT
+        told[..., 2 * parts :] = context.feed[:parts] * UNIT
         return told
 
-    def _floats(self, whole: NDArray[np.int64]) -> Floats:
-        return np.ascontiguousarray(whole, dtype=self.kind)
+    def _floats(self, numbers: NDArray[Any]) -> Floats:
+        return np.ascontiguousarray(numbers, dtype=self.kind)
 
 
 def largest_sum(context: Context) -> int:
@@ -103,11 +104,11 @@ class Predictor:
         self._own, self._other = np.zeros((2, packets, frames + 2 * MARGIN, 3), weights.kind)
         about = np.hstack([self._order.about, np.full((frames, 1), float(STEP_UNIT * step))])
         self._state = about.astype(weights.kind)
-        # Mean and scale are scaled, shifted and clipped at once.
-        self._scale = np.stack([context.scale[place], np.ones_like(context.scale[place])], 1)
-        level = context.level[place] + (1 << CLASS_BITS - 1)
-        self._offset = np.stack([np.full_like(level, 1 << MEAN_BITS - 1), level], 1)
-        self._most = np.array([MEAN_MAX, len(context.bank) - 1])
+        # Mean and scale are scaled, shifted and clipped at once, in double precision, which holds them.
+        scale, level = context.scale[place], context.level[place] + (1 << CLASS_BITS - 1)
+        self._scale = (np.stack([scale, np.ones_like(scale)], 1) * SHIFTS)[..., None]
+        self._offset = (np.stack([np.full_like(level, 1 << MEAN_BITS - 1), level], 1) * SHIFTS)[..., None]
+        self._classes = len(context.bank) - 1
         self._at = (0, 0)
 
     def open(self, component: int, channel: int) -> None:
@@ -120,38 +121,36 @@ class Predictor:
         sums = self._sums[channel]
         # For each frame what is known before its level: sums of the hidden units, and of mean and scale past them.
         base = self._base = np.empty((*sums.shape[:2], net.hidden + 2), net.kind)
-        state = self._state @ net.state[n] + (1 << HIDDEN_BITS - 1)
-        np.add(sums[..., 2 * self._parts :], state, out=base[..., : net.hidden])
-        straight = sums[..., 2 * n : 2 * n + 2] + (1 << STRAIGHT_BITS - 1)
-        straight *= 2.0**-STRAIGHT_BITS
-        np.add(np.floor(straight), net.base[n], out=base[..., net.hidden :])
+        np.add(sums[..., 2 * self._parts :], self._state @ net.state[n] + 0.5, out=base[..., : net.hidden])
+        straight = np.floor(sums[..., 2 * n : 2 * n + 2] + 0.5)
+        np.add(straight, net.base[n], out=base[..., net.hidden :])
         if channel:
             across = self._other[..., :2].take(self._order.across, axis=1)
-            base += across.reshape(*base.shape[:2], -1) @ net.across[n]
+            base += (across.reshape(-1, net.across.shape[1]) @ net.across[n]).reshape(base.shape)
 
     def rows(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row number and whole part of the predicted mean [packets, last - first] of these frames of the coding
         order.
         """
         net, n = self._net, self._at[0]
+        base = self._base[:, first:last]
         beside = self._own.take(self._order.beside[first:last], axis=1)
-        sums = beside.reshape(*beside.shape[:2], -1) @ net.beside[n]
-        sums += self._base[:, first:last]
-        hidden = sums[..., : net.hidden]
-        hidden *= 2.0**-HIDDEN_BITS
-        np.floor(hidden, out=hidden)
-        np.maximum(hidden, 0, out=hidden)
-        np.minimum(hidden, HIDDEN_MAX, out=hidden)
-        out = hidden @ net.out[n]
-        out += sums[..., net.hidden :]
-        whole = out.astype(np.int64)
-        whole *= self._scale[n]
-        whole += self._offset[n]
-        whole >>= SHIFTS
-        np.maximum(whole, LEAST, out=whole)
-        np.minimum(whole, self._most, out=whole)
-        mean = whole[..., 0]
-        return net.context.bank[whole[..., 1], mean & FRACTIONS - 1], mean >> 3
+        sums = beside.reshape(-1, net.beside.shape[1]) @ net.beside[n]
+        stacked = sums.reshape(base.shape)
+        stacked += base
+        hidden = np.floor(sums[:, : net.hidden])
+        hidden.clip(0, HIDDEN_MAX, out=hidden)
+        out = net.out[n] @ hidden.T
+        out += sums[:, net.hidden :].T
+        found = np.multiply(out, self._scale[n], dtype=np.float64)
+        found += self._offset[n]
+        np.floor(found, out=found)
+        mean, number = found.astype(np.int64).reshape(2, *base.shape[:2])
+        mean.clip(-MEAN_MAX, MEAN_MAX, out=mean)
+        number.clip(0, self._classes, out=number)
+        number *= FRACTIONS
+        number += mean & FRACTIONS - 1
+        return net.bank.take(number), mean >> 3
 
     def put(self, first: int, last: int, codes: NDArray[np.integer]) -> None:
         """The integers [packets, last - first] of these frames, in coding order."""
@@ -167,4 +166,4 @@ class Predictor:
             around = self._own[..., :2].take(self._order.around, axis=1)
             later = slice(2 * n + 2, None)
             sums = self._sums[channel, ..., later]
-            sums += around.reshape(*sums.shape[:2], -1) @ self._told[n, :, later]
+            sums += (around.reshape(-1, self._told.shape[1]) @ self._told[n, :, later]).reshape(sums.shape)

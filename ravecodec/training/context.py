@@ -48,8 +48,8 @@ class ContextOptions:
 
     hidden: int = 32
     components: int = 128
-    updates: int = 1200
-    passes: int = 40
+    updates: int = 2400
+    passes: int = 80
     batch: int = 16  # packets
     rate: float = 4e-3
     seed: int = 0
