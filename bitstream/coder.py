@@ -76,7 +76,7 @@ def _code_run(coder: Any, tables: Tables, line: Line, part: tuple[int, slice], e
         if model is not None:
             coder.encode(symbols.astype(np.int32), model)
     else:
-        for _ in map(coder.encode, symbols.tolist(), map(tables.bank_models.__getitem__, rows.tolist())):
+        for _ in map(coder.encode, symbols.tolist(), tables.bank_models.take(rows).tolist()):
             pass
     if escaping and (escaped := line.escaped[part]).any():
         low = line.low[part][escaped]
@@ -204,9 +204,8 @@ def _decode_run(
     """
     symbols = np.zeros(rows.shape, dtype=np.int64)
     if whole is not None:
-        models = tables.bank_models.__getitem__
-        for packet, numbers in enumerate(rows.tolist()):
-            symbols[packet] = decoders[packet].each(map(models, numbers))
+        for packet, models in enumerate(tables.bank_models.take(rows).tolist()):
+            symbols[packet] = decoders[packet].each(models)
     elif rows.size:
         model = tables.model(int(rows[0, 0]))
         for packet, decoder in enumerate(decoders):

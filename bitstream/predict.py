@@ -145,9 +145,9 @@ class Predictor:
         found = np.multiply(out, self._scale[n], dtype=np.float64)
         found += self._offset[n]
         np.floor(found, out=found)
+        found[0].clip(-MEAN_MAX, MEAN_MAX, out=found[0])
+        found[1].clip(0, self._classes, out=found[1])
         mean, number = found.astype(np.int64).reshape(2, *base.shape[:2])
-        mean.clip(-MEAN_MAX, MEAN_MAX, out=mean)
-        number.clip(0, self._classes, out=number)
         number *= FRACTIONS
         number += mean & FRACTIONS - 1
         return net.bank.take(number), mean >> 3

@@ -218,9 +218,12 @@ class Tables:
         return model
 
     @cached_property
-    def bank_models(self) -> dict[int, Any]:
-        """The range coder's models of the rows that the network chooses from."""
-        return {row: self.model(row) for row in np.unique(self.context.bank).tolist()} if self.context else {}
+    def bank_models(self) -> NDArray[np.object_]:
+        """The range coder's models of the rows that the network chooses from, by row number; None for all others."""
+        models = np.full(len(self.low), None, dtype=object)
+        for row in np.unique(self.context.bank).tolist() if self.context else ():
+            models[row] = self.model(row)
+        return models
 
     def predictor(self, step: int, shape: tuple[int, int, int, int]) -> Predictor | None:
         """What chooses the rows of packets [packets, channels, frames, components]; None if all of them are fixed."""
