@@ -8,8 +8,9 @@ shape may go through the network side by side: that gives the same bytes in less
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -161,14 +162,14 @@ class _Decoder:
                 self.failed = True
         return 0
 
-    def each(self, models: Iterable[Any]) -> list[int] | int:
+    def each(self, models: list[Any]) -> list[int]:
         """The next symbols, each of its own model; zeros once the payload has failed."""
         if not self.failed:
             try:
                 return list(map(self.coder.decode, models))
             except AssertionError:
                 self.failed = True
-        return 0
+        return [0] * len(models)
 
     def escapes(self, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int32] | int:
         """The next escaped values, outside [low, high) of their rows; zeros once the payload has failed."""
@@ -204,8 +205,9 @@ def _decode_run(
     """
     symbols = np.zeros(rows.shape, dtype=np.int64)
     if whole is not None:
-        for packet, models in enumerate(tables.bank_models.take(rows).tolist()):
-            symbols[packet] = decoders[packet].each(models)
+        every = zip(decoders, tables.bank_models.take(rows).tolist(), strict=True)
+        found = chain.from_iterable(decoder.each(models) for decoder, models in every)
+        symbols = np.fromiter(found, np.int64, rows.size).reshape(rows.shape)
     elif rows.size:
         model = tables.model(int(rows[0, 0]))
         for packet, decoder in enumerate(decoders):
