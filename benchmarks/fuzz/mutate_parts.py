@@ -104,6 +104,7 @@ def seeds_of(folders: list[Path]) -> dict[str, list[bytes]]:
                 seeds["end_record"].append(bytes([head.index]) + payload)
             elif head.kind == Kind.CODED:
                 seeds["entropy"].append(bytes([0]) + payload)
+                seeds["context_entropy"] += [bytes([kind]) + payload for kind in (0, 0x21, 0x72)]
             place += head.total
     return {name: [seed[:LONGEST] for seed in found] for name, found in seeds.items()}
 

@@ -1,7 +1,8 @@
 """The format's parts as targets of fuzzing, and the record of what was tried.
 
 The first byte of an input says which part reads the rest: the header (as it is, or with its CRC made right), the head
-of a packet, the end record, the entropy decoder, the whole reader over a sound header, or the reader over any bytes.
+of a packet, the end record, the entropy decoder (without or with a context network), the whole reader over a sound
+header, or the reader over any bytes.
 Only the format's own errors may come out, within bounds of time and memory.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import resource
 import time
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from bitstream import Header, Reader, RvcError, Tables, coder
 from bitstream.header import sealed
 from bitstream.packet import max_payload, parse_head
 from bitstream.trailer import Trailer
+from bitstream.vectors import networked
 
 SECONDS = 1.0  # of processor time, far more than any input of a hundred bytes may take
 MEBIBYTES = 64  # above what is in use when the fuzzing begins
@@ -26,6 +29,7 @@ CODES = np.round(np.random.default_rng(0).laplace(size=(200, 4)) * [5, 2, 0.8, 0
 TABLES = Tables.fit({0: CODES, 3: CODES // 2})
 HEADER = Header(components=4, frames_per_packet=8, tables_id=TABLES.id)
 SOUND_HEADER = HEADER.to_bytes()
+NETWORKED = networked()
 SHAPES = ((1, 1, 4), (1, 3, 4), (2, 2, 4), (1, 2, 1))
 
 
@@ -59,6 +63,22 @@ def entropy(rest: bytes) -> None:
         assert codes.shape == shape and np.abs(codes).max(initial=0) < 1 << 20
 
 
+def context_entropy(rest: bytes) -> None:
+    """The entropy decoder with a context network: any bytes, and beside them a sound packet that must not mind."""
+    if rest:
+        channels, frames, _ = SHAPES[rest[0] & 3]
+        shape = channels, frames, 2 + (rest[0] >> 4 & 3)
+        found, zeros = coder.decode_all([rest[1:], silence(shape)], NETWORKED, 0, shape)
+        assert found is None or (found.shape == shape and np.abs(found).max(initial=0) < 1 << 20)
+        assert zeros is not None and not zeros.any()
+
+
+@lru_cache
+def silence(shape: tuple[int, int, int]) -> bytes:
+    """The payload of a packet of zeros."""
+    return coder.encode(np.zeros(shape, np.int32), NETWORKED, 0)
+
+
 def reader(rest: bytes) -> None:
     """The reader over a sound header and any bytes."""
     for packet in islice(Reader.from_bytes(SOUND_HEADER + rest).walk(), 16):
@@ -71,7 +91,7 @@ def whole_file(rest: bytes) -> None:
         assert packet.frames >= 0
 
 
-PARTS = (whole_header, sealed_header, packet_head, end_record, entropy, entropy, whole_file, reader)
+PARTS = (whole_header, sealed_header, packet_head, end_record, entropy, context_entropy, whole_file, reader)
 
 
 class Record:
