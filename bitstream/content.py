@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ INTEGERS = 1 << 18
 FRAMES = 1 << 12
 PACKETS = 256
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 def batches(items: Iterable[T], header: Header) -> Iterator[list[T]]:
@@ -37,7 +38,7 @@ def pack(packets: Sequence[NDArray[np.integer]], tables: Tables, step: int) -> l
     """Kind and payload of each packet's codes [channels, frames, components]; the same as one by one, in less time."""
     parts = [_essence(codes) for codes in packets]
     payloads = [b""] * len(parts)
-    for places in _alike(None if kind == Kind.ZERO else coded.shape for kind, coded in parts):
+    for places in _alike([None if kind == Kind.ZERO else coded.shape for kind, coded in parts]).values():
         codes = np.stack([parts[place][1] for place in places])
         for place, payload in zip(places, coder.encode_all(codes, tables, step), strict=True):
             payloads[place] = payload
@@ -58,8 +59,7 @@ def unpack(
             found[place] = np.zeros((header.channels, packet.frames, header.components), dtype=np.int32)
         elif packet.kind in (Kind.CODED, Kind.STEADY):
             keys[place] = (1 if packet.kind == Kind.STEADY else packet.frames), step
-    for places in _alike(keys):
-        frames, step = keys[places[0]] or (0, 0)
+    for (frames, step), places in _alike(keys).items():
         payloads = [packets[place][1] or b"" for place in places]
         shape = header.channels, frames, header.components
         for place, codes in zip(places, coder.decode_all(payloads, tables, step, shape), strict=True):
@@ -85,10 +85,10 @@ def _essence(codes: NDArray[np.integer]) -> tuple[Kind, NDArray[np.integer]]:
     return Kind.CODED, codes
 
 
-def _alike(keys: Iterable[Hashable | None]) -> Collection[list[int]]:
-    """Places of equal keys; those of None are left out."""
-    places: dict[Hashable, list[int]] = {}
+def _alike(keys: Iterable[K | None]) -> dict[K, list[int]]:
+    """Places of each key; those of None are left out."""
+    places: dict[K, list[int]] = {}
     for place, key in enumerate(keys):
         if key is not None:
             places.setdefault(key, []).append(place)
-    return places.values()
+    return places

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from context_streams import flat, random_tables
+from context_streams import flat
 from safetensors.numpy import save, save_file
 
 from bitstream import ModelError
 from bitstream.reference import decoder as reference
+from bitstream.vectors import networked
 from ravecodec import storedtables
 from ravecodec.storedtables import LARGEST, NAME, PREFIX, pack, unpack
 
-TABLES = random_tables(np.random.default_rng(3))
+TABLES = networked()
 
 
 def test_tables_come_out_as_they_went_in() -> None:
-    assert TABLES.context is not None
     packed = pack(TABLES)
     found = unpack({NAME: packed, "net.weight": np.zeros(3)})
     assert found is not None and found.id == TABLES.id
@@ -38,11 +38,18 @@ def test_the_second_decoder_reads_both_ways(tmp_path: Path) -> None:
 
 def test_damage_is_a_model_error(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = pack(TABLES)
-    for place in range(0, len(packed), 7):
+    harmless = 0
+    for place in range(len(packed)):
         changed = packed.copy()
         changed[place] ^= 16
-        with pytest.raises(ModelError):
-            unpack({NAME: changed})
+        try:
+            found = unpack({NAME: changed})
+        except ModelError:
+            continue
+        # A changed distance may lead to bytes that are the same, and the last byte has bits of no use.
+        assert found is not None and found.id == TABLES.id
+        harmless += 1
+    assert harmless < 0.01 * len(packed)
     for other in (packed[:-1], packed[:0], np.frombuffer(zlib.compress(b"no tensors"), np.uint8)):
         with pytest.raises(ModelError):
             unpack({NAME: other})
