@@ -6,7 +6,9 @@ interpolated by Akima's splines (package bjontegaard; C. Herglotz et al., "The B
 demanded: five points a curve, and curves that share half of the range that they cover together.
 
 A curve is the monotone part of a codec's operating points (`curves.front`): a point that costs more than
-another and is no better does not belong to it. Intervals are percentile bootstraps over clips: both codecs'
+another and is no better does not belong to it. Of a grid over two settings it is the lower convex hull, if that
+keeps five points: points of a monotone part that a mixture of two others beats would let a sparser sweep of the
+same codec look better (by 14 % on one record). Intervals are percentile bootstraps over clips: both codecs'
 curves are built anew, fronts included, from the same drawn clips. Whether there is a figure at all is decided
 on all clips; of a resample, which strays to either side of that decision, half as much overlap and three
 points are asked.
@@ -20,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.curves import Cloud, Vector, front
+from eval.curves import Cloud, Vector, front, hull
 from eval.errors import EvalError, Unavailable
 
 FEWEST = 5
@@ -76,13 +78,14 @@ def delta(
     if not common:
         nothing = Value(None, reason="no clip has a value at every point of both")
         return Delta(reference.metric, reference.name, test.name, 0, (0, 0), nothing, nothing, 0.0)
-    curves = _curve(reference), _curve(test)
+    wants_hull = [cloud.grid and len(hull(*cloud.means())) >= FEWEST for cloud in (reference, test)]
+    curves = _curve(reference, wants_hull[0]), _curve(test, wants_hull[1])
     whole = _both(*curves)
     drawn: tuple[list[float], list[float]] = ([], [])
     if resamples and len(common) > 1 and any(value.value is not None for value in whole):
         random = np.random.default_rng([seed, len(common)])
         for draw in random.integers(0, len(common), (resamples, len(common))):
-            pair = _curve(reference, draw), _curve(test, draw)
+            pair = _curve(reference, wants_hull[0], draw), _curve(test, wants_hull[1], draw)
             for kept, value in zip(drawn, _both(*pair, DRAWN_FEWEST, DRAWN_OVERLAP), strict=True):
                 if value.value is not None:
                     kept.append(value.value)
@@ -108,9 +111,9 @@ def overlap(a: Vector, b: Vector) -> float:
     return float(max(shared, 0.0) / total) if total > 0 else 0.0
 
 
-def _curve(cloud: Cloud, draw: Any = None) -> tuple[Vector, Vector]:
+def _curve(cloud: Cloud, wants_hull: bool, draw: Any = None) -> tuple[Vector, Vector]:
     rates, quality = cloud.means(draw)
-    chosen = front(rates, quality)
+    chosen = hull(rates, quality) if wants_hull else front(rates, quality)
     return rates[chosen], quality[chosen]
 
 

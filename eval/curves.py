@@ -42,7 +42,7 @@ class Cloud:
     """A system's operating points on the clips that have a value at each of them.
 
     `bits` and `values` are [points, clips], `seconds` [clips]. `values` are the metric's own; `better` says
-    which way is up.
+    which way is up. A `grid` has points that differ in more than one of the settings that choose the rate.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Cloud:
     bits: Vector
     values: Vector
     seconds: Vector
+    grid: bool = False
 
     @property
     def sign(self) -> float:
@@ -173,6 +174,7 @@ def cloud(results: Results, system: System, metric: str, kind: str = OVERALL, bi
             [[row.measurement.metrics[metric] for row in line] for line in cells], np.float64
         ).reshape(shape),
         seconds=np.array([row.measurement.seconds for row in cells[0]], np.float64),
+        grid=sum(len({str(rows[0].settings.get(key)) for rows in system.points}) > 1 for key in SWEPT) > 1,
     )
 
 

@@ -109,6 +109,16 @@ def test_what_cannot_be_compared_is_refused_with_a_reason() -> None:
         bd.delta(cloud(old), cloud(old, "spectral_distance"))
 
 
+def test_a_sparser_sweep_of_one_codec_is_not_better_than_its_grid() -> None:
+    """Worse fidelities between two steps lie on the monotone part of a grid, and no one would choose them."""
+    chosen = points(RATES, settings={"step": 0})
+    detours = points([1.8 * rate for rate in RATES[:-1]], value=lambda rate: quality(rate / 1.7), settings={"step": 8})
+    grid, sparse = cloud(record([*chosen, *detours])), cloud(record(chosen))
+    assert grid.grid and not sparse.grid
+    assert len(curves.front(*grid.means())) == 11 and len(curves.hull(*grid.means())) == 6
+    assert bd.delta(grid, sparse, resamples=0).rate.value == pytest.approx(0, abs=1e-6)
+
+
 def test_the_interval_depends_on_the_seed_only_and_covers_the_value(rng: np.random.Generator) -> None:
     offset = dict(zip("s1 s2 s3 m1 m2 m3".split(), rng.normal(0.02, 0.02, 6), strict=True))
     rows = [
