@@ -13,6 +13,7 @@ from .analysis import BLOCK_FRAMES, GRAIN
 from .audio import Samples, from_mid_side
 from .basis import Basis
 from .network.noise import seeded_noise
+from .network.pulses import SEGMENT, SETTLE, history
 from .network.vae import RaveNet
 
 CONCEALMENT = 0.7  # a lost packet's components shrink by this factor a frame, towards the mean
@@ -26,6 +27,8 @@ class Synthesis:
     def __init__(self, network: RaveNet, basis: Basis, header: Header) -> None:
         self.network, self.basis, self.header = network, basis, header
         self.preroll, self.hop = network.preroll, network.config.hop
+        # Frames before a block that are looked at: its preroll and, for the phase of partials, the pitch before that.
+        self._back = self.preroll + (SEGMENT + SETTLE if network.pitch is not None else 0)
         self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
     def blocks(
@@ -38,27 +41,27 @@ class Synthesis:
         """
         full = self.header.frames_per_packet
         end = None if last is None else -(-(last + self.preroll) // full)
-        packets = reader.packets(max(0, first - self.preroll - GLIDE) // full, end)
-        rest = np.zeros((self.header.channels, self.preroll, self.header.components))
-        before = rest  # components of the `preroll` frames before the block; zero is the mean
+        packets = reader.packets(max(0, first - max(self._back, self.preroll + GLIDE)) // full, end)
+        rest = np.zeros((self.header.channels, self._back, self.header.components))
+        before = rest  # components of the frames before the block; zero is the mean
         ahead = rest[:, :0]  # components read and not yet heard
         start, latest = first, rest[:, -1:]
         for packet in packets:
             values = self._values(packet, latest)
             latest = values[:, -1:]
             early = max(0, first - packet.start_frame)
-            before = np.concatenate([before, values[:, :early]], 1)[:, -self.preroll :]
+            before = np.concatenate([before, values[:, :early]], 1)[:, -self._back :]
             ahead = np.concatenate([ahead, values[:, early:]], 1)
             while ahead.shape[1] >= size + self.preroll and (last is None or start + size <= last):
                 yield self._block(start, before, ahead, size, size)
-                before = np.concatenate([before, ahead[:, :size]], 1)[:, -self.preroll :]
+                before = np.concatenate([before, ahead[:, :size]], 1)[:, -self._back :]
                 start, ahead = start + size, ahead[:, size:]
         while ahead.shape[1] and (last is None or start < last):
             frames = min(ahead.shape[1], size)
             if last is not None:
                 frames = min(frames, last - start)
             yield self._block(start, before, ahead, frames, size)
-            before = np.concatenate([before, ahead[:, :frames]], 1)[:, -self.preroll :]
+            before = np.concatenate([before, ahead[:, :frames]], 1)[:, -self._back :]
             start, ahead = start + frames, ahead[:, frames:]
 
     def _values(self, packet: Packet, last: np.ndarray) -> np.ndarray:
@@ -80,12 +83,16 @@ class Synthesis:
 
     @torch.inference_mode()
     def _window(self, start: int, values: np.ndarray, frames: int) -> Samples:
-        """Components of a block and its preroll [channels, frames, components] to sound [frames * hop, channels]."""
-        latents = np.stack([self.basis.restore(v.T) for v in values]).astype(np.float32)
+        """Components of a block and around it [channels, ..., components] to sound [frames * hop, channels]."""
+        latents = torch.from_numpy(np.stack([self.basis.restore(v.T) for v in values]).astype(np.float32))
         config = self.network.config
-        first, length = (start - self.preroll) * config.decimation, values.shape[1] * config.decimation
+        begin = start - self.preroll  # of the window that the network sees
+        past = history(begin)
+        tune = latents[:, self.network.tune, self._back - (start - past) :] if self.network.pitch is not None else None
+        latents = latents[..., self._back - self.preroll :]
+        first, length = begin * config.decimation, latents.shape[-1] * config.decimation
         seeds = [self.header.seed + CHANNEL_SEED * channel for channel in range(self.header.channels)]
         noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
-        sound = self.network.synthesise(torch.from_numpy(latents), noise)[:, 0]
+        sound = self.network.render(latents, noise, tune, past, begin)[0][:, 0]
         block = sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T
         return np.ascontiguousarray(from_mid_side(block) if self.header.layout == Layout.MID_SIDE else block)

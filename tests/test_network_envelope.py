@@ -11,9 +11,10 @@ from ravecodec.network.vae import RaveNet
 RATE, HOP, FRAMES = 48000, 2048, 24
 
 
-@pytest.fixture
-def envelope() -> Envelope:
-    module = Envelope(24, HOP, RATE)
+@pytest.fixture(params=[(24, 250.0, 0), (40, 100.0, 16)], ids=["a value a frame", "two values a frame"])
+def envelope(request: pytest.FixtureRequest) -> Envelope:
+    bands, lowest, detail = request.param
+    module = Envelope(bands, HOP, RATE, lowest, detail)
     with torch.no_grad():
         module.trust.fill_(30.0)
     return module.eval()
@@ -67,6 +68,21 @@ def test_a_band_that_lost_ten_decibels_gets_them_back(envelope: Envelope, low: f
     assert band_decibels(mended, low, high) - band_decibels(x, low, high) == pytest.approx(0, abs=1.5)
 
 
+def test_detail_tells_a_frame_s_halves_apart() -> None:
+    """What is louder in the first half of every frame stays so, if less; with one value a frame it is lost."""
+    x = noise()
+    loud = (1 + (torch.arange(x.shape[-1]) % HOP < HOP // 2).float())[None, None]
+    found = {}
+    for detail in (0, 40):
+        module = Envelope(40, HOP, RATE, 100.0, detail)
+        with torch.no_grad():
+            module.trust.fill_(30.0)
+            y = module.correct(x, module.measure(x * loud, levels(x * loud)), levels(x * loud))
+        halves = y.view(FRAMES, 2, HOP // 2)[2:-2].square().mean((0, 2))
+        found[detail] = float(10 * torch.log10(halves[0] / halves[1]))
+    assert abs(found[0]) < 0.1 and found[40] > 0.7
+
+
 def test_a_louder_sound_has_the_same_envelope(envelope: Envelope) -> None:
     x = noise()
     torch.testing.assert_close(
@@ -77,7 +93,7 @@ def test_a_louder_sound_has_the_same_envelope(envelope: Envelope) -> None:
 def test_wild_latents_move_no_band_farther_than_the_bounds(envelope: Envelope) -> None:
     x = noise()
     for wild in (-1e4, 1e4):
-        latents = torch.full((1, 24, FRAMES), wild)
+        latents = torch.full((1, envelope.latents, FRAMES), wild)
         y = envelope.correct(x, latents, levels(x))
         assert torch.isfinite(y).all()
         assert y.abs().max() < x.abs().max() * np.exp(CUT)
@@ -93,6 +109,11 @@ def test_the_encoder_begins_with_the_measured_envelope() -> None:
         assert net.envelope is not None and net.gain is not None
         measured = net.envelope.measure(x, net.gain.nats(net.gain.measure(net.pqmf(x))))
     torch.testing.assert_close(mean[:, net.contour], measured, atol=1e-5, rtol=0)
+
+
+def test_more_detail_than_bands_is_refused() -> None:
+    with pytest.raises(ValueError, match="envelope_detail"):
+        NetworkConfig.from_dict(load_preset("tiny").to_dict() | {"envelope_detail": 9})
 
 
 def test_an_envelope_without_a_level_is_refused() -> None:

@@ -60,7 +60,8 @@ def test_other_ratios_and_widths_are_only_configuration() -> None:
 
 def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
-    data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False, "envelope": 0}
+    data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
+    data |= {"envelope": 0, "envelope_detail": 0, "pitch": False}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 
 
@@ -130,3 +131,12 @@ def reference_hash(x: int) -> int:
     x ^= x >> 15
     x = x * 0x846CA68B & 0xFFFFFFFF
     return x ^ x >> 16
+
+
+def test_fields_that_came_later_do_not_change_what_older_models_say_of_themselves() -> None:
+    plain = NetworkConfig.from_dict(load_preset("rave").to_dict())
+    assert "pitch" not in plain.to_dict()
+    for name in ("default", "tiny", "rave"):
+        config = load_preset(name)
+        assert NetworkConfig.from_dict(config.to_dict()) == config
+    assert load_preset("default").to_dict()["pitch"] is True

@@ -35,6 +35,9 @@ class NoiseConfig:
     channels: int = 32
 
 
+_LATER = ("envelope_lowest", "envelope_detail", "pitch")
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """A whole network; `ratios` multiply to the decimation of the sub-bands."""
@@ -51,6 +54,9 @@ class NetworkConfig:
     lapped: bool = False  # a linear lapped transform of the lowest band beside the stacks
     harmonics: bool = False  # a harmonic source made of the decoded lowest bands, beside the noise
     envelope: int = 0  # latents that carry the spectral envelope, which the decoded sound is brought to
+    envelope_lowest: float = 250.0  # Hz, the centre of the envelope's lowest band
+    envelope_detail: int = 0  # more latents: how the envelope changes within a frame
+    pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     discriminator_channels: int = 16
     discriminator_scales: int = 3
@@ -65,6 +71,10 @@ class NetworkConfig:
                 raise ValueError(f"norm is 'none' or 'batch', not {side.norm!r}")
         if self.envelope and not self.gain_shape:
             raise ValueError("an envelope is relative to the level: it needs gain_shape")
+        if self.envelope_detail > self.envelope:
+            raise ValueError("envelope_detail is at most envelope")
+        if self.pitch and not self.envelope:
+            raise ValueError("pitch needs an envelope to shape its partials")
         if self.padding == "causal" and (self.gain_shape or self.lapped or self.harmonics):
             raise ValueError("gain_shape, lapped and harmonics look ahead: they need centred padding")
 
@@ -87,8 +97,13 @@ class NetworkConfig:
         return self.padding == "causal"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested dictionary, as written into a model file."""
-        return asdict(self)
+        """Plain nested dictionary, as written into a model file.
+
+        Fields that came after the first models are left out where they say nothing: a model's id is a hash over this.
+        """
+        found = asdict(self)
+        silent = {f.name: f.default for f in fields(self) if f.name in _LATER}
+        return {key: value for key, value in found.items() if key not in silent or value != silent[key]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> NetworkConfig:

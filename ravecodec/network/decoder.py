@@ -37,23 +37,28 @@ class Decoder(nn.Module):
         self.bands = config.bands
         self.harmonics = HarmonicSource(pqmf) if config.harmonics else None
         # One convolution for all that is read off the last features: waveform, loudness and, if any, harmonic gains.
-        outputs = self.bands + 1 + (self.bands if config.harmonics else 0)
+        outputs = self.bands + 1 + self.bands * (config.harmonics + config.pitch)
         self.heads = Conv(widths[-1], outputs, 7, causal=causal)
         # With the level taken out, a sound's shape has peaks well above one.
         self.limit = 8.0 if config.gain_shape else 1.0
         with torch.no_grad():
             self.heads.weight[self.bands :] *= 0.1
-            # Loudness starts at one; the harmonic source starts quiet.
+            # Loudness starts at one; the harmonic source starts quiet, and the partials of a pitch silent.
             self.heads.bias[self.bands] = math.log(0.7398 / (1 - 0.7398))  # type: ignore[index]
             self.heads.bias[self.bands + 1 :] = -1.5  # type: ignore[index]
+            if config.pitch:
+                self.heads.bias[-self.bands :] = 0.0  # type: ignore[index]
             if config.lapped:
                 self.heads.weight[: self.bands] *= 0.1  # let the lapped path speak first
         self.noise = NoiseHead(config, widths[-1])
 
-    def forward(self, latents: Tensor, noise: Tensor, base: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latents: Tensor, noise: Tensor, base: Tensor | None = None, pulses: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time].
 
-        `base` [batch, 1, time] is added to the lowest band's waveform.
+        `base` [batch, 1, time] is added to the lowest band's waveform; partials come of `pulses` [batch, bands, time].
+        Also returns the waveform alone that was sent for the lowest band, [batch, 1, time].
         """
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
         raw = as_sequence(self.heads(features)).float()
@@ -61,7 +66,12 @@ class Decoder(nn.Module):
             raw[:, :1] += base
         wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])
         wave = self.limit * torch.tanh(wave / self.limit)
+        sent = loudness * wave[:, :1]
+        gains = raw[:, self.bands + 1 :]
+        if pulses is not None:
+            # Not squashed: a gain that is driven to nothing for a while must find its way back.
+            wave = wave + gains[:, -self.bands :] * pulses
         if self.harmonics is not None:
             # The source is detached: the low bands are learned for themselves, not for their overtones.
-            wave = wave + amplitude(raw[:, self.bands + 1 :]) * self.harmonics(wave.detach())
-        return loudness * wave + self.noise(features, noise)
+            wave = wave + amplitude(gains[:, : self.bands]) * self.harmonics(wave.detach())
+        return loudness * wave + self.noise(features, noise), sent

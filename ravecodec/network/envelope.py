@@ -17,20 +17,24 @@ from torch import Tensor, nn
 from .layers import full_precision
 
 PARTS = 4  # spectra a latent frame
-LOWEST, HIGHEST = 250.0, 18000.0  # Hz, the centres of the outer bands
+HIGHEST = 18000.0  # Hz, the centre of the highest band
 DEPTH = 1e-3  # how far below the level of the sound a band is followed
 BOOST, CUT = 2.0, 4.0  # largest correction, nats of amplitude
 
 
-def band_shapes(bands: int, bins: int, rate: int) -> np.ndarray:
+def band_shapes(bands: int, bins: int, rate: int, lowest: float = 250.0) -> np.ndarray:
     """Triangles [bands, bins] that sum to one at every bin, on the Bark scale 7 asinh(f / 650) of Schroeder (1979)."""
     scale = np.arcsinh(np.linspace(0, rate / 2, bins) / 650)
-    centres = np.linspace(np.arcsinh(LOWEST / 650), np.arcsinh(min(HIGHEST, 0.4 * rate) / 650), bands)
+    centres = np.linspace(np.arcsinh(lowest / 650), np.arcsinh(min(HIGHEST, 0.4 * rate) / 650), bands)
     return np.stack([np.interp(scale, centres, row) for row in np.eye(bands)])
 
 
 class Envelope(nn.Module):
-    """Log band powers of sound relative to its level, as `bands` latents of about unit size; and the way back."""
+    """Log band powers of sound relative to its level, as latents of about unit size; and the way back.
+
+    The latents are a cosine transform over the bands. With `detail` the envelope has two values a frame: `bands`
+    latents of their sum, then the first `detail` of their difference.
+    """
 
     shapes: Tensor
     window: Tensor
@@ -39,42 +43,46 @@ class Envelope(nn.Module):
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, bands: int, hop: int, rate: int) -> None:
+    def __init__(self, bands: int, hop: int, rate: int, lowest: float = 250.0, detail: int = 0) -> None:
         super().__init__()
         self.hop = hop // PARTS  # between spectra
+        self.slots = 2 if detail else 1  # values of the envelope a frame
+        self.parts = PARTS // self.slots  # spectra a value
+        self.latents = bands + detail
         size = 2 * self.hop
-        shapes = torch.from_numpy(band_shapes(bands, size // 2 + 1, rate)).float()
+        shapes = torch.from_numpy(band_shapes(bands, size // 2 + 1, rate, lowest)).float()
         self.register_buffer("shapes", shapes, persistent=False)
         # Sine window for analysis and synthesis: at an overlap of half its squares sum to one.
         window = torch.sin(math.pi * (torch.arange(size) + 0.5) / size)
         self.register_buffer("window", window, persistent=False)
-        hat = (1 - (torch.arange(2 * PARTS) + 0.5 - PARTS).abs() / PARTS) / PARTS
+        parts = self.parts
+        hat = (1 - (torch.arange(2 * parts) + 0.5 - parts).abs() / parts) / parts
         self.register_buffer("smoothing", hat[None, None], persistent=False)
         k, n = torch.arange(bands)[:, None], torch.arange(bands)[None]
         cosine = torch.cos(math.pi / bands * (n + 0.5) * k) * math.sqrt(2 / bands)
         cosine[0] /= math.sqrt(2)
         self.register_buffer("transform", cosine, persistent=False)
-        self.register_buffer("offset", torch.zeros(bands))
-        self.register_buffer("scale", torch.ones(bands))
+        self.register_buffer("offset", torch.zeros(self.latents))
+        self.register_buffer("scale", torch.ones(self.latents))
         # How far the decoded sound is moved towards its envelope, by band: little where its waveform is coded.
         self.trust = nn.Parameter(torch.linspace(0.0, 1.0, bands).mul(8).sub(1).clamp(max=2))
 
     def measure(self, sound: Tensor, log_level: Tensor) -> Tensor:
         """Latents [batch, bands, frames] of sound [batch, 1, n] whose ln of level [batch, 1, frames] is known."""
         with full_precision(sound):
-            relative = self._relative(sound, log_level)
-            return (self.transform @ relative - self.offset[:, None]) / self.scale[:, None]
+            return (self._forth(sound, log_level) - self.offset[:, None]) / self.scale[:, None]
 
     def correct(self, sound: Tensor, latents: Tensor, log_level: Tensor) -> Tensor:
         """Sound [batch, 1, n] with its band powers brought to what latents [batch, bands, frames] say."""
         with full_precision(sound):
-            relative = self.transform.T @ (latents * self.scale[:, None] + self.offset[:, None])
-            wanted = F.interpolate(relative + log_level, scale_factor=float(PARTS), mode="linear", align_corners=False)
+            relative = self._back(latents * self.scale[:, None] + self.offset[:, None])
+            relative = relative + F.interpolate(log_level, scale_factor=float(self.slots), mode="linear")
+            wanted = F.interpolate(relative, scale_factor=float(self.parts), mode="linear", align_corners=False)
             spectra = self._spectra(sound)
             # The level of every spectrum, smoothed as the encoder smoothed it, but at each of them.
             power = self._band_power(spectra)
             batch, bands, parts = power.shape
-            padded = F.pad(power.flatten(0, 1)[:, None], (PARTS, PARTS), mode="replicate")
+            padded = F.pad(power.flatten(0, 1)[:, None], (self.parts, self.parts), mode="replicate")
             smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
             floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
             gain = (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST)
@@ -84,21 +92,42 @@ class Envelope(nn.Module):
     @torch.no_grad()
     def adapt(self, sound: Tensor, log_level: Tensor) -> None:
         """Bring the latents to zero mean and unit size on this sound."""
-        latents = self.transform @ self._relative(sound, log_level)
+        latents = self._forth(sound, log_level)
         self.offset.copy_(latents.mean((0, 2)))
         self.scale.copy_(latents.std((0, 2)).clamp_min(0.05))
 
+    def _forth(self, sound: Tensor, log_level: Tensor) -> Tensor:
+        """Latents in nats, not yet of unit size."""
+        values = self.transform @ self._relative(sound, log_level)
+        if self.slots == 1:
+            return values
+        first, second = values[..., ::2], values[..., 1::2]
+        detail = self.latents - values.shape[1]
+        return torch.cat([first + second, (first - second)[:, :detail]], 1) * math.sqrt(0.5)
+
+    def _back(self, values: Tensor) -> Tensor:
+        """The way back from `_forth`: ln of band amplitudes over the level, [batch, bands, frames * slots]."""
+        bands = len(self.transform)
+        if self.slots > 1:
+            total, change = values[:, :bands], values[:, bands:]
+            change = F.pad(change, (0, 0, 0, bands - change.shape[1]))
+            values = torch.stack([total + change, total - change], -1).flatten(2) * math.sqrt(0.5)
+        return self.transform.T @ values
+
     def _relative(self, sound: Tensor, log_level: Tensor) -> Tensor:
-        """ln of band amplitudes over the level, [batch, bands, frames]."""
+        """ln of band amplitudes over the level, [batch, bands, frames * slots]."""
         power = self._band_power(self._spectra(sound))
         batch, bands, _ = power.shape
-        padded = F.pad(power.flatten(0, 1)[:, None], (PARTS // 2, PARTS // 2), mode="replicate")
-        smooth = F.conv1d(padded, self.smoothing, stride=PARTS)[:, 0].view(batch, bands, -1)
+        side = self.parts // 2
+        padded = F.pad(power.flatten(0, 1)[:, None], (side, side), mode="replicate")
+        smooth = F.conv1d(padded, self.smoothing, stride=self.parts)[:, 0].view(batch, bands, -1)
+        if self.slots > 1:
+            log_level = F.interpolate(log_level, scale_factor=float(self.slots), mode="linear")
         return 0.5 * torch.log(smooth * torch.exp(-2 * log_level) + DEPTH**2)
 
     def _dense(self) -> Tensor:
         """The smoothing around every spectrum: the same hat, with a middle."""
-        hat = 1 - torch.arange(-PARTS, PARTS + 1, device=self.window.device).abs() / PARTS
+        hat = 1 - torch.arange(-self.parts, self.parts + 1, device=self.window.device).abs() / self.parts
         return (hat / hat.sum())[None, None]
 
     def _spectra(self, sound: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,10 @@ from .gain import Gain
 from .lapped import LappedTransform
 from .layers import full_precision
 from .noise import seeded_noise
+from .pitch import LATENTS as PITCH_LATENTS
+from .pitch import Pitch
 from .pqmf import PQMF
+from .pulses import pulse_train
 
 LEVEL_LATENT = -1  # with gain and shape, the last latent starts as the log level
 LAPPED_SHARE = 0.75  # of the latents, those that start as coefficients of the lapped transform
@@ -48,18 +52,22 @@ class RaveNet(nn.Module):
         self.gain = Gain(config.bands, config.decimation) if config.gain_shape else None
         self.encoder = Encoder(config, 2 * config.bands + 1 if config.gain_shape else config.bands)
         self.decoder = Decoder(config, self.pqmf)
-        carried = min(round(LAPPED_SHARE * config.latents), config.latents + LEVEL_LATENT - config.envelope)
+        envelope = config.envelope + config.envelope_detail
+        free = config.latents + LEVEL_LATENT - envelope - PITCH_LATENTS * config.pitch
+        carried = min(round(LAPPED_SHARE * config.latents), free)
         self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
-        self.envelope = Envelope(config.envelope, config.hop, config.rate) if config.envelope else None
-        self.contour = slice(LEVEL_LATENT - config.envelope, LEVEL_LATENT)  # the latents of the envelope
+        shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail
+        self.envelope = Envelope(*shape) if config.envelope else None
+        self.contour = slice(LEVEL_LATENT - envelope, LEVEL_LATENT)  # the latents of the envelope
+        self.pitch = Pitch(config.hop, config.rate) if config.pitch else None
+        self.tune = slice(free, free + PITCH_LATENTS)  # the latents of the pitch
         with torch.no_grad():
             # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.
             head = self.encoder.head.weight
             if config.lapped:
                 head[:carried] *= 0.05
             if config.gain_shape:
-                first = config.latents + LEVEL_LATENT - config.envelope
-                head[first : config.latents] = 0
+                head[free : config.latents] = 0
 
     def encode(self, sound: Tensor) -> Posterior:
         """Sound [batch, 1, n], n a multiple of the hop, to the posterior over latents [batch, latents, n / hop]."""
@@ -81,26 +89,53 @@ class RaveNet(nn.Module):
             direct.insert(0, self.envelope.measure(sound, self.gain.nats(log_level)))
         measured = torch.cat(direct, 1)
         free = mean.shape[1] - measured.shape[1]
-        return Posterior(torch.cat([mean[:, :free], mean[:, free:] + measured], 1), scale)
+        mean = torch.cat([mean[:, :free], mean[:, free:] + measured], 1)
+        if self.pitch is not None:
+            # Nothing is learned about these: a phase that adds up over frames passes no useful gradient.
+            mean = _replaced(mean, self.tune, self.pitch.measure(sound))
+            scale = _replaced(scale, self.tune, self.pitch.noise.expand(len(mean), -1, mean.shape[2]))
+        return Posterior(mean, scale)
 
-    def decode_bands(self, latents: Tensor, noise: Tensor) -> Tensor:
-        """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time]."""
+    def decode_bands(self, latents: Tensor, noise: Tensor, pulses: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time].
+
+        Also the waveform that was sent for the lowest band, [batch, 1, time], without what fills it up.
+        """
         base = None
         if self.lapped is not None:
             with full_precision(latents):
                 base = self.lapped.inverse(latents)
-        bands = self.decoder(latents, noise, base)
+        bands, sent = self.decoder(latents, noise, base, pulses)
         if self.gain is not None:
-            bands = self.gain.unshape(bands, self.gain.level(latents[:, LEVEL_LATENT:]))
-        return bands
+            level = self.gain.level(latents[:, LEVEL_LATENT:])
+            bands, sent = self.gain.unshape(bands, level), sent * level * self.gain.emphasis[:1, None]
+        return bands, sent
+
+    def render(
+        self, latents: Tensor, noise: Tensor, tune: Tensor | None = None, first: int = 0, start: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """Sound [batch, 1, frames * hop] of latents, and the waveform sent for the lowest band [batch, 1, time].
+
+        The latents [batch, latents, frames] are those of the frames from `start` on, the noise is [batch, bands, time].
+        `tune` [batch, 4, frames] are the latents of the pitch from frame `first` = `history(start)` on (None: the phase
+        of the partials begins here).
+        """
+        pulses = None
+        if self.pitch is not None:
+            if tune is None:
+                tune, first = latents[:, self.tune], start
+            with torch.no_grad(), full_precision(latents):
+                pulses = self.pqmf(pulse_train(self.pitch, tune.float(), self.config.hop, first, start))
+        bands, sent = self.decode_bands(latents, noise, pulses)
+        sound = self.pqmf.inverse(bands)
+        if self.envelope is None or self.gain is None:
+            return sound, sent
+        log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
+        return self.envelope.correct(sound, latents[:, self.contour], log_level), sent
 
     def synthesise(self, latents: Tensor, noise: Tensor) -> Tensor:
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sound [batch, 1, frames * hop]."""
-        sound = self.pqmf.inverse(self.decode_bands(latents, noise))
-        if self.envelope is None or self.gain is None:
-            return sound
-        log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
-        return self.envelope.correct(sound, latents[:, self.contour], log_level)
+        return self.render(latents, noise)[0]
 
     def decode(self, latents: Tensor, seed: int = 0, start: int = 0) -> Tensor:
         """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
@@ -109,7 +144,7 @@ class RaveNet(nn.Module):
         """
         time = latents.shape[-1] * self.config.decimation
         noise = seeded_noise(seed, self.config.bands, start * self.config.decimation, time).to(latents.device)
-        return self.synthesise(latents, noise.expand(latents.shape[0], -1, -1))
+        return self.render(latents, noise.expand(latents.shape[0], -1, -1), start=start)[0]
 
     @torch.no_grad()
     def adapt(self, sound: Tensor) -> None:
@@ -129,9 +164,17 @@ class RaveNet(nn.Module):
             self.envelope.adapt(sound, self.gain.nats(level))
             # A posterior of about 3 dB in every coefficient, whatever unit size means there.
             width = (0.35 / self.envelope.scale).clamp(0.05, 0.9)
-            first = self.config.latents + self.config.latents - self.config.envelope + LEVEL_LATENT
-            self.encoder.head.weight[first : first + self.config.envelope] = 0
-            self.encoder.head.bias[first : first + self.config.envelope] = torch.log(torch.expm1(width))  # type: ignore[index]
+            first = self.config.latents + self.config.latents - self.envelope.latents + LEVEL_LATENT
+            self.encoder.head.weight[first : first + self.envelope.latents] = 0
+            self.encoder.head.bias[first : first + self.envelope.latents] = torch.log(torch.expm1(width))  # type: ignore[index]
+
+    @property
+    def kinds(self) -> list[range]:
+        """The latents by what they hold: what was learned freely; pitch and voicing; envelope and level."""
+        bounds = [0, self.tune.start]
+        bounds += [self.tune.stop] * (self.pitch is not None)
+        bounds += [self.config.latents] * (self.gain is not None)
+        return [range(*pair) for pair in pairwise(bounds)]
 
     @property
     def delay(self) -> int:
@@ -146,6 +189,10 @@ class RaveNet(nn.Module):
     def parameter_count(self) -> int:
         """Parameters of encoder and decoder."""
         return sum(p.numel() for p in self.parameters())
+
+
+def _replaced(latents: Tensor, where: slice, values: Tensor) -> Tensor:
+    return torch.cat([latents[:, : where.start], values, latents[:, where.stop :]], 1)
 
 
 def _unit_reach(dilation: int, kernel: int, layers: int) -> int:
@@ -165,6 +212,8 @@ def encoder_reach(config: NetworkConfig) -> int:
     if config.gain_shape:
         reach += 2 * config.decimation
     if config.lapped:
+        reach = max(reach, 3 * config.decimation)
+    if config.pitch:
         reach = max(reach, 3 * config.decimation)
     return math.ceil(reach)
 

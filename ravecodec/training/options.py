@@ -28,6 +28,7 @@ class TrainOptions:
     waveform_weight: float = 3.0
     structure_weight: float = 4.0
     envelope_weight: float = 4.0
+    modulation_weight: float = 3.0
     adversarial_weight: float = 1.0
     matching_weight: float = 4.0
     ema: float = 0.999

@@ -181,6 +181,7 @@ class Trainer:
             + o.waveform_weight * losses["waveform"]
             + o.structure_weight * losses["structure"]
             + o.envelope_weight * losses["envelope"]
+            + o.modulation_weight * losses["modulation"]
         )
 
     def _stage_two(self, x: Tensor) -> dict[str, Tensor | float]:

@@ -8,7 +8,13 @@ from torch import Tensor, nn
 from ..basis import Basis
 from ..network.discriminator import Discriminator, feature_matching, hinge_discriminator, hinge_generator
 from ..network.vae import RaveNet
-from .losses import envelope_distance, spectral_distance, structure_distance, waveform_distance
+from .losses import (
+    envelope_distance,
+    modulation_distance,
+    spectral_distance,
+    structure_distance,
+    waveform_distance,
+)
 from .prior import ChainPrior
 
 
@@ -18,15 +24,27 @@ def training_noise(net: RaveNet, like: Tensor) -> Tensor:
     return torch.rand(like.shape[0], net.config.bands, time, device=like.device) * 2 - 1
 
 
-def fidelity(net: RaveNet, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """Distances between sounds [batch, 1, n], the network's delay taken off."""
-    length, rate = x.shape[-1] - net.delay, net.config.rate
+def fidelity(net: RaveNet, x: Tensor, y: Tensor, sent: Tensor | None = None) -> dict[str, Tensor]:
+    """Distances between sounds [batch, 1, n], the network's delay taken off.
+
+    A network that fills up its lowest band is held to the waveform only in what was `sent` for it [batch, 1, time].
+    """
+    length, rate, bands = x.shape[-1] - net.delay, net.config.rate, net.config.bands
+    if sent is None or not net.config.pitch:
+        waveform = waveform_distance(x[:, 0, :length].float(), y[:, 0, net.delay :].float(), rate)
+    else:
+        with torch.no_grad():
+            # A band of a paraunitary bank is sqrt(bands) as loud as the sound, at the bank's rate.
+            band = net.pqmf(x)[:, 0].float() * bands**0.5
+        wave, narrow = sent[:, 0].float() * bands**0.5, rate // bands
+        waveform = waveform_distance(band, wave, narrow, 2048 // bands, none=narrow / 2)
     x, y = x[:, 0, :length].float(), y[:, 0, net.delay :].float()
     return {
         "spectral": spectral_distance(x, y),
-        "waveform": waveform_distance(x, y, rate),
+        "waveform": waveform,
         "envelope": envelope_distance(x, y, rate),
         "structure": structure_distance(x, y, rate),
+        "modulation": modulation_distance(x, y, rate),
     }
 
 
@@ -39,13 +57,13 @@ class Representation(nn.Module):
         self.prior = ChainPrior(net.config.latents)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Losses of sound [batch, 1, n]: spectral, waveform, structure, and kl in nats per frame."""
+        """Losses of sound [batch, 1, n]: those of `fidelity`, and kl in nats per frame."""
         posterior = self.net.encode(x)
         latents = posterior.sample()
-        y = self.net.synthesise(latents, training_noise(self.net, x))
+        y, sent = self.net.render(latents, training_noise(self.net, x))
         # Of the first frame everything is new: a packet has many more frames than a crop.
         kl = self.prior.kl(posterior, latents)[..., 1:].sum(1).mean()
-        return {**fidelity(self.net, x, y), "kl": kl}
+        return {**fidelity(self.net, x, y, sent), "kl": kl}
 
 
 class Truncation(nn.Module):
@@ -97,18 +115,18 @@ class Adversarial(nn.Module):
         self.net.encoder.eval()
         return self
 
-    def generate(self, x: Tensor) -> Tensor:
-        """Decode what is left of sound x [batch, 1, n] after the codec."""
+    def generate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode what is left of sound x [batch, 1, n] after the codec; also the waveform sent for the lowest band."""
         with torch.no_grad():
             posterior = self.net.encode(x)
             latents = posterior.sample() if self.truncation is None else self.truncation(posterior.mean)
-        return self.net.synthesise(latents, training_noise(self.net, x))
+        return self.net.render(latents, training_noise(self.net, x))
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """Without y: the decoder's losses and its sound. With y, that sound: the discriminator's loss."""
         if y is not None:
             return {"discriminator": hinge_discriminator(self.discriminator(x), self.discriminator(y.detach()))}
-        y = self.generate(x)
+        y, sent = self.generate(x)
         with torch.no_grad():
             real = self.discriminator(x)
         fake = self.discriminator(y)
@@ -116,7 +134,7 @@ class Adversarial(nn.Module):
             "sound": y,
             "adversarial": hinge_generator(fake),
             "matching": feature_matching(real, fake),
-            **fidelity(self.net, x, y),
+            **fidelity(self.net, x, y, sent),
         }
 
 

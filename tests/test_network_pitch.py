@@ -1,0 +1,154 @@
+"""Pitch: what is measured of sounds whose pitch is known, and the partials that are made of it again."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ravecodec.network.config import NetworkConfig, load_preset
+from ravecodec.network.pitch import LATENTS, MIDDLE, Pitch
+from ravecodec.network.pulses import SEGMENT, SETTLE, TOP, history, pulse_train
+from ravecodec.network.vae import RaveNet
+
+RATE, HOP, FRAMES = 48000, 2048, 24
+
+
+@pytest.fixture(scope="module")
+def pitch() -> Pitch:
+    return Pitch(HOP, RATE)
+
+
+def voice(hertz: torch.Tensor, partials: int = 20, tilt: float = 1.0) -> torch.Tensor:
+    """Partials of a gliding F0 [n] that fall with their number, [1, 1, n]."""
+    angle = 2 * math.pi * (hertz.double() / RATE).cumsum(0)
+    return (0.05 * sum(k**-tilt * torch.cos(k * angle + k * k) for k in range(1, partials + 1))).float()[None, None]
+
+
+def steady(hertz: float, frames: int = FRAMES) -> torch.Tensor:
+    return torch.full((frames * HOP,), hertz)
+
+
+def latents_of(pitch: Pitch, hertz: float, frames: int, voicing: float = 1.0) -> torch.Tensor:
+    x = torch.full((1, LATENTS, frames), 2 * voicing - 1)
+    x[:, :2] = 2 * math.log2(hertz / MIDDLE)
+    return x
+
+
+@pytest.mark.parametrize("hertz", [80.0, 110.0, 180.0, 333.3, 580.0])
+@pytest.mark.parametrize("tilt", [0.0, 1.0, 2.0])
+def test_the_pitch_of_partials_is_found(pitch: Pitch, hertz: float, tilt: float) -> None:
+    found, voicing = pitch.curves(pitch.measure(voice(steady(hertz), tilt=tilt)))
+    inner = slice(4, -4)
+    assert voicing[0, inner].min() > 0.8
+    assert (1200 * torch.log2(found[0, inner] / hertz)).abs().max() < 20  # cents
+
+
+def test_a_glide_is_followed(pitch: Pitch) -> None:
+    seconds = torch.arange(FRAMES * HOP) / RATE
+    hertz = 200 * 2 ** (0.25 * torch.sin(2 * math.pi * 1.5 * seconds))
+    found, _ = pitch.curves(pitch.measure(voice(hertz)))
+    wanted = hertz[HOP // 4 :: HOP // 2]
+    assert (1200 * torch.log2(found[0] / wanted)).abs()[4:-4].max() < 40
+
+
+def test_a_missing_fundamental_is_heard(pitch: Pitch) -> None:
+    angle = 2 * math.pi * 150 * torch.arange(FRAMES * HOP, dtype=torch.float64) / RATE
+    x = 0.05 * sum(torch.cos(k * angle) for k in range(2, 9)).float()[None, None]
+    found, _ = pitch.curves(pitch.measure(x))
+    assert (found[0, 4:-4] / 150 - 1).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["silence", "noise"])
+def test_where_there_is_no_pitch_the_latents_rest(pitch: Pitch, kind: str) -> None:
+    x = torch.zeros(1, 1, FRAMES * HOP)
+    if kind == "noise":
+        x = 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    latents = pitch.measure(x)
+    resting = (latents[:, 2:] == -1).float().mean()
+    assert resting > 0.9 if kind == "noise" else resting == 1
+    assert (latents[:, :2][latents[:, 2:] == -1] == 0).all()
+
+
+def test_loudness_does_not_matter(pitch: Pitch) -> None:
+    x = voice(steady(210.0))
+    torch.testing.assert_close(pitch.measure(x), pitch.measure(0.05 * x), atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("hertz", [70.0, 200.0, 555.5])
+def test_pulses_are_partials_of_one_level_up_to_the_top(pitch: Pitch, hertz: float) -> None:
+    frames = 30
+    y = pulse_train(pitch, latents_of(pitch, hertz, frames), HOP, 0, 0)[0, 0, 4 * HOP : -4 * HOP].double().numpy()
+    spectrum = np.abs(np.fft.rfft(y * np.hanning(len(y)))) / len(y) * 4
+    at = np.fft.rfftfreq(len(y), 1 / RATE)
+    count = int(TOP / hertz)
+    peaks = [spectrum[np.abs(at - k * hertz) < 4].max() for k in range(1, count)]
+    np.testing.assert_allclose(peaks, 2 * math.sqrt(hertz / RATE), rtol=0.2)
+    between = [spectrum[np.abs(at - (k + 0.5) * hertz) < 0.2 * hertz].max() for k in range(1, count - 1)]
+    assert max(between) < 0.05 * min(peaks)
+    # Like white noise of unit power, as far as it reaches.
+    assert np.mean(y**2) == pytest.approx(2 * TOP / RATE, rel=0.05)
+
+
+def test_no_voicing_no_pulses(pitch: Pitch) -> None:
+    assert pulse_train(pitch, latents_of(pitch, 200, 8, 0.0), HOP, 0, 0).abs().max() == 0
+
+
+def test_the_phase_does_not_depend_on_where_reading_began(pitch: Pitch) -> None:
+    dice = torch.Generator().manual_seed(1)
+    frames = 4 * SEGMENT
+    latents = torch.cat([0.4 * torch.randn(1, 2, frames, generator=dice), torch.ones(1, 2, frames)], 1)
+    latents = torch.cat([torch.zeros(1, LATENTS, SEGMENT), latents], 2)  # as a reader sees the time before a file
+    whole = pulse_train(pitch, latents, HOP, -SEGMENT, 0)
+    for start in (0, 1, SETTLE, SETTLE + 1, SEGMENT, SEGMENT + 1, SEGMENT + SETTLE, 2 * SEGMENT + SETTLE + 1, 200):
+        first = history(start)
+        assert start - first <= SEGMENT + SETTLE
+        part = pulse_train(pitch, latents[..., SEGMENT + first :], HOP, first, start)
+        assert (part - whole[..., start * HOP :]).abs().max() < 1e-4, start
+
+
+def test_a_new_start_of_the_phase_is_not_heard(pitch: Pitch) -> None:
+    """Across starts a steady tone stays one tone: no jump of its phase, and less than 10 cents of drift."""
+    frames = 3 * SEGMENT
+    y = pulse_train(pitch, latents_of(pitch, 201.3, frames), HOP, 0, 0)[0, 0]
+    tone = torch.fft.rfft(y)
+    at = torch.fft.rfftfreq(len(y), 1 / RATE)
+    tone = torch.where((at > 150) & (at < 250), tone, torch.zeros_like(tone))
+    tone = torch.cat([2 * tone, torch.zeros(len(y) - len(tone))])
+    angle = torch.fft.ifft(tone).angle()
+    turn = torch.remainder(angle[1:] - angle[:-1] + math.pi, 2 * math.pi) - math.pi
+    hertz = (turn * RATE / (2 * math.pi)).view(1, 1, -1)
+    hertz = torch.nn.functional.avg_pool1d(hertz, 960, 480)[0, 0, 8:-8]
+    assert (1200 * torch.log2(hertz / 201.3)).abs().max() < 10
+
+
+def test_the_pitch_latents_are_measured_and_not_learned() -> None:
+    torch.manual_seed(0)
+    net = RaveNet(load_preset("tiny")).eval()
+    x = voice(steady(150.0))
+    with torch.inference_mode():
+        posterior = net.encode(x)
+    assert net.pitch is not None
+    torch.testing.assert_close(posterior.mean[:, net.tune], net.pitch.measure(x))
+    torch.testing.assert_close(posterior.scale[:, net.tune], net.pitch.noise.expand(1, -1, FRAMES))
+
+
+def test_the_waveform_that_was_sent_holds_no_pulses() -> None:
+    torch.manual_seed(0)
+    net = RaveNet(load_preset("tiny")).eval()
+    latents = torch.randn(1, net.config.latents, 8)
+    noise = torch.zeros(1, net.config.bands, 8 * net.config.decimation)
+    with torch.inference_mode():
+        voiced, sent = net.render(latents, noise)
+        latents[:, net.tune] = -latents[:, net.tune]
+        # The features change with the latents: only the source is to be another.
+        pulses = net.pqmf(torch.randn(1, 1, 8 * HOP))
+        first, second = (net.decode_bands(latents, noise, p) for p in (pulses, 2 * pulses))
+    assert voiced.shape == (1, 1, 8 * HOP) and sent.shape == (1, 1, 8 * net.config.decimation)
+    assert (first[0] - second[0]).abs().max() > 1e-3
+    torch.testing.assert_close(first[1], second[1])
+
+
+def test_a_pitch_without_an_envelope_is_refused() -> None:
+    with pytest.raises(ValueError, match="pitch needs an envelope"):
+        NetworkConfig.from_dict(load_preset("tiny").to_dict() | {"envelope": 0, "envelope_detail": 0})
