@@ -12,8 +12,14 @@ from .network.vae import RaveNet
 from .resample import Resampler
 
 PACKET_FRAMES = 64
+SHORT, SHORT_FRAMES = 30.0, 128  # seconds up to which packets are longer, since their heads weigh more there
 GRAIN = 64  # blocks have a multiple of so many frames, so that lengths, and with them the arithmetic, are few
 BLOCK_FRAMES = 8 * GRAIN  # what the network works on at once: long, as every window has its preroll beside it
+
+
+def packet_frames(samples: int | None, rate: int) -> int:
+    """Frames in a packet of sound of so many samples (None: not known) at a rate in Hz."""
+    return SHORT_FRAMES if samples is not None and samples <= SHORT * rate else PACKET_FRAMES
 
 
 class Analysis:

@@ -19,7 +19,7 @@ from bitstream import FidelityRule, Header, Layout, ModelError, Reader, Writer, 
 from bitstream.content import batches
 from bitstream.optimise import USUAL_WEIGHT
 
-from .analysis import PACKET_FRAMES, Analysis
+from .analysis import Analysis, packet_frames
 from .audio import Samples, as_samples, check_channels, check_rate
 from .basis import RULES, Basis
 from .decoding import Decoded, length_at, samples_of, sound, target_rate
@@ -119,7 +119,7 @@ class Codec:
                 that the file comes nearest. The network runs once; what it says is kept until then.
             rdoq: as for `encode`.
             cap: kbit/s that no packet may exceed: one that would is quantised more coarsely, as far as it takes.
-            packet: frames in a packet, 64 by default.
+            packet: frames in a packet; by default 128 of sound that is known to last no longer than 30 s, 64 of other.
             live: a frame a packet and little delay: 0.8 s of sound instead of 22. The noise's seed is drawn at random,
                 so that no packet of another stream can be taken for one of this.
             flush: flush `out` after every packet.
@@ -132,7 +132,7 @@ class Codec:
             raise UsageError("a bitrate chooses the step, and needs the whole sound first: not with a step, nor live")
         if quality is not None:
             fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
-        packet = packet or (1 if live else PACKET_FRAMES)
+        packet = packet or (1 if live else packet_frames(None if cap else samples, rate))
         quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0)
         header = self._header(rate, channels, samples, fidelity, components, step, rule, tags, packet)
         counted = _Count(blocks)

@@ -68,7 +68,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--cbr-ish", type=number(0.05, 1000), metavar="K", help="kbit/s that no packet may exceed: for live use"
     )
-    parser.add_argument("--packet-frames", type=whole(1, 1024), metavar="N", help="frames in a packet (default: 64)")
+    parser.add_argument(
+        "--packet-frames", type=whole(1, 1024), metavar="N", help="frames in a packet (default: 64; up to 30 s 128)"
+    )
     parser.add_argument(
         "--live", action="store_true", help="one frame a packet, written at once; OUT grows in place"
     )
