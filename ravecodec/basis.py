@@ -2,11 +2,14 @@
 
 Source: Caillon & Esling 2021, section 3.3 (post-training analysis of the latent space). Ours is that latents are first
 divided by their posterior noise: the prior brings what is carried finely and what is carried roughly to the same size,
-so that a plain SVD mixes them, and one step is then too coarse for the one and too fine for the other.
+so that a plain SVD mixes them, and one step is then too coarse for the one and too fine for the other. And only latents
+of one group may be mixed: an SVD decorrelates, but what has a meaning and a tempo of its own (a pitch, a level) costs
+more bits when it is spread over components.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,19 +69,53 @@ def components_for(singular_values: np.ndarray, fidelity: float, rule: str = "si
 
 
 def fit_basis(
-    mean: np.ndarray, covariance: np.ndarray, frames: int, variance: np.ndarray, scale: np.ndarray | None = None
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    frames: int,
+    variance: np.ndarray,
+    scale: np.ndarray | None = None,
+    groups: Sequence[Sequence[int]] | None = None,
 ) -> Basis:
     """Basis from the means' centre [d] and covariance [d, d] over `frames` frames, and the mean posterior variance [d].
 
     Latents are measured in units of `scale` [d] (None: as they are). The singular values are those of the centred
-    matrix of means, sqrt(eigenvalue * frames), as of an SVD of it.
+    matrix of means, sqrt(eigenvalue * frames), as of an SVD of it; with `groups` of latents (None: all are one) of
+    each group's columns, and then all are sorted.
     """
     unit = np.ones(len(mean)) if scale is None else scale.astype(np.float32).astype(np.float64)
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance.astype(np.float64) / np.outer(unit, unit))
+    whole = covariance.astype(np.float64) / np.outer(unit, unit)
+    eigenvalues, vectors = np.zeros(len(mean)), np.zeros((len(mean), len(mean)))
+    begin = 0
+    for group in [range(len(mean))] if groups is None else groups:
+        rows = slice(begin, begin := begin + len(group))
+        eigenvalues[rows], turned = np.linalg.eigh(whole[np.ix_(group, group)])
+        vectors[rows, list(group)] = turned.T
     order = np.argsort(eigenvalues)[::-1]
-    vectors = eigenvectors[:, order].T
+    vectors = vectors[order]
     # An eigenvector's sign is free: fix it, so that the same data give the same file.
     vectors *= np.sign(vectors[np.arange(len(vectors)), np.abs(vectors).argmax(1)])[:, None]
     noise = np.sqrt(vectors**2 @ (variance.astype(np.float64) / unit**2))
     singular = np.sqrt(np.maximum(eigenvalues[order], 0) * frames)
     return Basis(*(np.ascontiguousarray(a, dtype=np.float32) for a in (mean, vectors, singular, noise, unit)))
+
+
+def expected_cost(basis: Basis, sounds: Iterable[np.ndarray], q: int) -> float:
+    """Bits a frame of latents [frames, latents] of some sounds at step q, each component given itself a frame before.
+
+    An empirical entropy: an estimate to compare bases of the same latents by, not what a file takes.
+    """
+    pairs: list[np.ndarray] = []
+    for means in sounds:
+        values = np.rint(basis.rotate(means.T, len(basis.mean)) / basis.steps(q)[:, None]).astype(np.int64)
+        pairs.append(np.stack([values[:, :-1].clip(-2, 2) + 2, values[:, 1:].clip(-31, 31) + 31]))
+    before, now = np.concatenate(pairs, 2)
+    bits = 0.0
+    for first, second in zip(before, now, strict=True):
+        joint = np.bincount(first * 63 + second, minlength=5 * 63).reshape(5, 63)
+        bits += _entropy(joint.ravel()) - _entropy(joint.sum(1))
+    return bits
+
+
+def _entropy(counts: np.ndarray) -> float:
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share * np.log2(share)).sum())

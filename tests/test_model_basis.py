@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ravecodec.basis import components_for, fit_basis
+from ravecodec.basis import components_for, expected_cost, fit_basis
 
 
 @given(
@@ -107,3 +107,33 @@ def test_dropped_components_are_zero_and_all_restore_in_units_of_noise(rng: np.r
     assert np.allclose(basis.restore(basis.rotate(latents, 5)), latents, atol=1e-4)
     scaled = (means - means.mean(0)) / [0.1, 1, 0.5, 2, 4]
     assert np.allclose(basis.singular_values, np.linalg.svd(scaled, compute_uv=False), rtol=1e-4)
+
+
+def test_groups_are_not_mixed_and_components_come_in_order(rng: np.random.Generator) -> None:
+    means = rng.standard_normal((400, 6)) @ rng.standard_normal((6, 6))
+    covariance = np.cov(means.T, bias=True)
+    groups = [range(0, 3), [3], range(4, 6)]
+    basis = fit_basis(means.mean(0), covariance, 400, np.full(6, 0.01), groups=groups)
+    touched = [{next(n for n, g in enumerate(groups) if i in g) for i in np.flatnonzero(row)} for row in basis.vectors]
+    assert all(len(kinds) == 1 for kinds in touched)
+    assert np.allclose(basis.vectors @ basis.vectors.T, np.eye(6), atol=1e-5)
+    assert (np.diff(basis.singular_values) <= 0).all()
+    values = basis.rotate(means.T.astype(np.float32), 6)
+    assert np.allclose(np.sqrt((values**2).sum(1)), basis.singular_values, rtol=1e-3)
+    for group in groups:
+        part = means[:, list(group)]
+        own = [s for s, row in zip(basis.singular_values, basis.vectors, strict=True) if row[list(group)].any()]
+        assert np.allclose(own, np.linalg.svd(part - part.mean(0), compute_uv=False), rtol=1e-4)
+
+
+def test_the_expected_cost_knows_independent_latents_from_mixed_ones(rng: np.random.Generator) -> None:
+    """Sparse sources: mixed by a rotation they are as correlated as before, not at all, but cost more bits."""
+    sources = rng.laplace(size=(6000, 4)) * (rng.random((6000, 4)) < 0.2) * [1.0, 1.02, 0.98, 1.01]
+    turn = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    covariance = np.eye(4) * sources.var()
+    cost = []
+    for vectors in (np.eye(4), turn):
+        turned = vectors @ covariance @ vectors.T
+        basis = fit_basis(np.zeros(4), turned, 6000, np.full(4, 0.01), groups=[[0], [1], [2], [3]])
+        cost.append(expected_cost(basis, np.split(sources @ vectors.T, 3), 0))
+    assert cost[0] < 0.8 * cost[1]

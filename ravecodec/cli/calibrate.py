@@ -29,6 +29,12 @@ def add(commands: Commands) -> None:
         "--blend", metavar="MODEL", help="the model that stage 2 began with: the decoder goes a part of the way from it"
     )
     parser.add_argument("--share", type=float, default=0.3, metavar="X", help="that part (default: 0.3)")
+    parser.add_argument(
+        "--rotation",
+        choices=("auto", "all", "kinds", "none"),
+        default="auto",
+        help="which latents the basis may mix: all, those of a kind, none, or (auto) what costs the fewest bits",
+    )
     parser.set_defaults(run=run)
 
 
@@ -46,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     with log_lines(), named_faults():
         calibrate(
             arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes,
-            before=arguments.blend, share=arguments.share,
+            before=arguments.blend, share=arguments.share, rotation=arguments.rotation,
         )
     print(f"{output}: written")
     return 0

@@ -13,7 +13,7 @@ import torch
 
 from bitstream import Tables
 
-from ..basis import Basis, fit_basis
+from ..basis import Basis, expected_cost, fit_basis
 from ..modelfile import load_model, save_model
 from ..network.config import NetworkConfig
 from ..network.vae import RaveNet
@@ -23,6 +23,8 @@ from .store import Store
 
 log = logging.getLogger("ravecodec.calibrate")
 STEPS = range(-16, 25)  # eighths of an octave
+JUDGED_STEPS = (-2, 6)  # at which rotations are compared
+ROTATIONS = ("all", "kinds", "none")
 LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 
@@ -38,6 +40,10 @@ class Statistics:
     variance: np.ndarray
     lengths: tuple[int, ...] = ()
     pairs: list[np.ndarray] = field(default_factory=list)
+
+    def sounds(self) -> list[np.ndarray]:
+        """The means of each excerpt, [frames, latents]."""
+        return np.split(self.means, np.cumsum(self.lengths)[:-1]) if self.lengths else [self.means]
 
 
 def load_network(source: str) -> tuple[RaveNet, dict[str, Any]]:
@@ -68,27 +74,49 @@ def calibrate(
     notes: Mapping[str, Any] | None = None,
     before: str | None = None,
     share: float = 0.3,
+    rotation: str = "auto",
 ) -> bytes:
     """Measure a network on the held-out part of a store and write the model file; returns the model's id.
 
     Basis and singular values from the posterior means, steps from the posterior noise, entropy tables from the means
-    quantised at every step. With `before`, the model that stage 2 began with, the decoder goes only a `share` of the
-    way from that one to `source`. FileNotFoundError or ValueError names what is missing.
+    quantised at every step. The `rotation` is among all latents, among those of a kind, of none, or what is expected to
+    cost the fewest bits ("auto"). With `before`, the model that stage 2 began with, the decoder goes only a `share` of
+    the way from that one to `source`. FileNotFoundError or ValueError names what is missing.
     """
     net, history = load_network(source)
     if before is not None:
         net = blend(load_network(before)[0], net, share)
         history = {**history, "blend": share}
     found = measure(net.eval(), Store(store))
+    chosen, basis = choose_basis(net, found, rotation)
+    tables = fit_tables(basis, found.means, found.lengths, found.pairs)
+    log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
+             basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
+    notes = {**history, **(notes or {}), "calibration_frames": len(found.means), "rotation": chosen}
+    return save_model(output, net, name, basis, tables, description, notes)
+
+
+def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tuple[str, Basis]:
+    """The rotation's name, one of `ROTATIONS`, and its basis; ValueError for a name that is not known.
+
+    A posterior whose latents are independent makes a network align its latents with what it codes (Rolinek et al.
+    2019): then the best rotation may be none.
+    """
+    if rotation not in ("auto", *ROTATIONS):
+        raise ValueError(f"the rotation is auto or one of {', '.join(ROTATIONS)}, not {rotation!r}")
     mean = found.means.mean(0, dtype=np.float64)
     centred = found.means - mean
     covariance = centred.T.astype(np.float64) @ centred / len(centred)
-    basis = fit_basis(mean, covariance, len(centred), found.variance, np.sqrt(found.variance))
-    tables = fit_tables(basis, found.means, found.lengths, found.pairs)
-    log.info("%d frames; components for f = 0.99: %d (sums), %d (squares)", len(centred),
-             basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
-    notes = {**history, **(notes or {}), "calibration_frames": len(centred)}
-    return save_model(output, net, name, basis, tables, description, notes)
+    groups = {"all": None, "kinds": net.kinds, "none": [[i] for i in range(len(mean))]}
+    asked = ROTATIONS if rotation == "auto" else (rotation,)
+    bases = {
+        name: fit_basis(mean, covariance, len(centred), found.variance, np.sqrt(found.variance), groups[name])
+        for name in asked
+    }
+    sounds = found.sounds()
+    cost = {name: sum(expected_cost(basis, sounds, q) for q in JUDGED_STEPS) for name, basis in bases.items()}
+    best = min(asked, key=cost.__getitem__)
+    return best, bases[best]
 
 
 def blend(before: RaveNet, after: RaveNet, share: float) -> RaveNet:
