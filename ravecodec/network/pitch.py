@@ -26,7 +26,7 @@ _REACH, _SLACK, _WEIGHT = 4, 2, 0.8  # spectra to either side, candidates betwee
 _SHORT = 0.02  # handicap of an octave down: multiples of the period fit as well
 _VOICED = (0.28, 0.38)  # autocorrelation at which voicing begins and is full
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
-NOISE = (0.01, 0.3)  # posterior scales of a pitch and of a voicing latent: 6 cents; three steps of voicing
+NOISE = (0.01, 0.12)  # posterior scales of a pitch and of a voicing latent: 6 cents; a step tells voiced from unvoiced
 
 
 class Pitch(nn.Module):
