@@ -57,7 +57,7 @@ def replacing(destination: PathLike, *, force: bool = True) -> Iterator[BinaryIO
 
 @contextmanager
 def growing(destination: PathLike, *, force: bool = True) -> Iterator[BinaryIO]:
-    """Open a file for writing under its own name: what is written stays, whatever happens.
+    """Open a file for writing under its own name: what is written stays, whatever happens; an empty file does not.
 
     OutputError: it exists and may not be replaced, or cannot be written.
     """
@@ -66,8 +66,15 @@ def growing(destination: PathLike, *, force: bool = True) -> Iterator[BinaryIO]:
         raise OutputError("is a folder", file=shown, advice="name a file in it")
     if Path(destination).is_file() and not force:
         raise OutputError("exists already", file=shown, advice="use --force to replace it")
-    with _open(Path(destination), shown, "w") as file:
-        yield file
+    try:
+        with _open(Path(destination), shown, "w") as file:
+            yield file
+    except BaseException:
+        target = Path(destination)
+        with suppress(OSError):
+            if target.is_file() and not target.stat().st_size:
+                target.unlink()
+        raise
 
 
 def must_differ(source: PathLike, destination: PathLike) -> None:

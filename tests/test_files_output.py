@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from conftest import tone
 
-from ravecodec.destination import replacing
+from ravecodec.destination import growing, replacing
 from ravecodec.errors import OutputError
 from ravecodec.output import SoundWriter, sound_format
 
@@ -187,3 +187,12 @@ def test_wav_beyond_4_gb_becomes_rf64(tmp_path: Path) -> None:
     with replacing(path) as file, SoundWriter(file, path, 48000, 2, samples=800_000_000) as writer:
         writer.write(tone(0.1, channels=2))
     assert soundfile.info(path).format == "RF64"
+
+
+def test_a_growing_file_that_nothing_was_written_to_is_not_left(tmp_path: Path) -> None:
+    for content in (b"", b"some"):
+        path = tmp_path / f"live{len(content)}"
+        with pytest.raises(ZeroDivisionError), growing(path) as file:
+            file.write(content)
+            raise ZeroDivisionError
+        assert path.exists() == bool(content)
