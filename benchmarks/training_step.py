@@ -16,7 +16,13 @@ import torch
 from ravecodec.memory import keep_freed_memory
 from ravecodec.network.config import load_preset
 from ravecodec.network.vae import Posterior, RaveNet
-from ravecodec.training.losses import envelope_distance, spectral_distance, structure_distance, waveform_distance
+from ravecodec.training.losses import (
+    envelope_distance,
+    modulation_distance,
+    spectral_distance,
+    structure_distance,
+    waveform_distance,
+)
 from ravecodec.training.stages import training_noise
 
 
@@ -48,7 +54,7 @@ def main() -> None:
         timed("PQMF analysis", lambda: net.pqmf(sound))
         posterior: Posterior = timed("encoder", lambda: net.encode(sound))
         noise = training_noise(net, sound)
-        out = timed("decoder", lambda p=posterior, n=noise: net.synthesise(p.sample(), n))
+        out = timed("decoder", lambda p=posterior, n=noise: net.render(p.sample(), n)[0])
         # The losses are timed with their own way back to the sound.
         leaf = out[:, 0].detach().requires_grad_()
         gradient = torch.zeros_like(leaf)
@@ -57,6 +63,7 @@ def main() -> None:
             ("waveform distance", lambda y: waveform_distance(sound[:, 0], y, rate)),
             ("structure distance", lambda y: structure_distance(sound[:, 0], y, rate)),
             ("envelope distance", lambda y: envelope_distance(sound[:, 0], y, rate)),
+            ("modulation distance", lambda y: modulation_distance(sound[:, 0], y, rate)),
         ):
             gradient += timed(name, lambda f=loss, y=leaf: torch.autograd.grad(f(y), y)[0])
 

@@ -119,7 +119,7 @@ class Codec:
                 that the file comes nearest. The network runs once; what it says is kept until then.
             rdoq: as for `encode`.
             cap: kbit/s that no packet may exceed: one that would is quantised more coarsely, as far as it takes.
-            packet: frames in a packet; by default 128 of sound that is known to last no longer than 30 s, 64 of other.
+            packet: frames in a packet; by default 128 of sound known to last at most 30 s, else or with a cap 64.
             live: a frame a packet and little delay: 0.8 s of sound instead of 22. The noise's seed is drawn at random,
                 so that no packet of another stream can be taken for one of this.
             flush: flush `out` after every packet.

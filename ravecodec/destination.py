@@ -66,11 +66,12 @@ def growing(destination: PathLike, *, force: bool = True) -> Iterator[BinaryIO]:
         raise OutputError("is a folder", file=shown, advice="name a file in it")
     if Path(destination).is_file() and not force:
         raise OutputError("exists already", file=shown, advice="use --force to replace it")
+    target = Path(destination)
+    opened = _open(target, shown, "w")
     try:
-        with _open(Path(destination), shown, "w") as file:
+        with opened as file:
             yield file
     except BaseException:
-        target = Path(destination)
         with suppress(OSError):
             if target.is_file() and not target.stat().st_size:
                 target.unlink()

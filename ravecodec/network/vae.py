@@ -133,10 +133,6 @@ class RaveNet(nn.Module):
         log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
         return self.envelope.correct(sound, latents[:, self.contour], log_level), sent
 
-    def synthesise(self, latents: Tensor, noise: Tensor) -> Tensor:
-        """Latents [batch, latents, frames] and noise [batch, bands, time] to sound [batch, 1, frames * hop]."""
-        return self.render(latents, noise)[0]
-
     def decode(self, latents: Tensor, seed: int = 0, start: int = 0) -> Tensor:
         """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
 

@@ -41,10 +41,6 @@ class Statistics:
     lengths: tuple[int, ...] = ()
     pairs: list[np.ndarray] = field(default_factory=list)
 
-    def sounds(self) -> list[np.ndarray]:
-        """The means of each excerpt, [frames, latents]."""
-        return np.split(self.means, np.cumsum(self.lengths)[:-1]) if self.lengths else [self.means]
-
 
 def load_network(source: str) -> tuple[RaveNet, dict[str, Any]]:
     """A network from a model (name or path) or the folder of a run (averaged weights), and notes on its training."""
@@ -108,15 +104,20 @@ def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tup
     centred = found.means - mean
     covariance = centred.T.astype(np.float64) @ centred / len(centred)
     groups = {"all": None, "kinds": net.kinds, "none": [[i] for i in range(len(mean))]}
-    asked = ROTATIONS if rotation == "auto" else (rotation,)
-    bases = {
-        name: fit_basis(mean, covariance, len(centred), found.variance, np.sqrt(found.variance), groups[name])
-        for name in asked
-    }
-    sounds = found.sounds()
-    cost = {name: sum(expected_cost(basis, sounds, q) for q in JUDGED_STEPS) for name, basis in bases.items()}
-    best = min(asked, key=cost.__getitem__)
+
+    def fitted(name: str) -> Basis:
+        return fit_basis(mean, covariance, len(centred), found.variance, np.sqrt(found.variance), groups[name])
+
+    if rotation != "auto":
+        return rotation, fitted(rotation)
+    sounds = _by_sound(found.means, found.lengths)
+    bases = {name: fitted(name) for name in ROTATIONS}
+    best = min(bases, key=lambda name: sum(expected_cost(bases[name], sounds, q) for q in JUDGED_STEPS))
     return best, bases[best]
+
+
+def _by_sound(means: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
+    return np.split(means, np.cumsum(lengths)[:-1]) if len(lengths) else [means]
 
 
 def blend(before: RaveNet, after: RaveNet, share: float) -> RaveNet:
@@ -175,7 +176,7 @@ def fit_tables(
         steps: np.ndarray = scaled @ basis.vectors.T.astype(np.float64) / basis.steps(0)
         return steps
 
-    sounds = np.split(means, np.cumsum(lengths)[:-1]) if len(lengths) else [means]
+    sounds = _by_sound(means, lengths)
     return context.fit_tables([in_steps(s[None]) for s in sounds] + [in_steps(p) for p in pairs], list(STEPS))
 
 

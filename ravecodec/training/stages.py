@@ -24,21 +24,22 @@ def training_noise(net: RaveNet, like: Tensor) -> Tensor:
     return torch.rand(like.shape[0], net.config.bands, time, device=like.device) * 2 - 1
 
 
-def fidelity(net: RaveNet, x: Tensor, y: Tensor, sent: Tensor | None = None) -> dict[str, Tensor]:
+def fidelity(net: RaveNet, x: Tensor, y: Tensor, sent: Tensor) -> dict[str, Tensor]:
     """Distances between sounds [batch, 1, n], the network's delay taken off.
 
     A network that fills up its lowest band is held to the waveform only in what was `sent` for it [batch, 1, time].
     """
     length, rate, bands = x.shape[-1] - net.delay, net.config.rate, net.config.bands
-    if sent is None or not net.config.pitch:
-        waveform = waveform_distance(x[:, 0, :length].float(), y[:, 0, net.delay :].float(), rate)
-    else:
+    original = x
+    x, y = x[:, 0, :length].float(), y[:, 0, net.delay :].float()
+    if net.config.pitch:
         with torch.no_grad():
             # A band of a paraunitary bank is sqrt(bands) as loud as the sound, at the bank's rate.
-            band = net.pqmf(x)[:, 0].float() * bands**0.5
+            band = net.pqmf(original)[:, 0].float() * bands**0.5
         wave, narrow = sent[:, 0].float() * bands**0.5, rate // bands
         waveform = waveform_distance(band, wave, narrow, 2048 // bands, none=narrow / 2)
-    x, y = x[:, 0, :length].float(), y[:, 0, net.delay :].float()
+    else:
+        waveform = waveform_distance(x, y, rate)
     return {
         "spectral": spectral_distance(x, y),
         "waveform": waveform,
