@@ -166,6 +166,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(store:
     assert saved is not None and saved["step"] == 2
 
 
+def test_one_bad_batch_changes_nothing(store: Path, tmp_path: Path) -> None:
+    trainer = Trainer(options(store, tmp_path / "run", steps=2))
+    trainer.run()
+    before = [p.detach().clone() for p in trainer.net.parameters()]
+    bad = trainer.sampler.batch(0, 2, 8192) * float("nan")
+    trainer._stage_one(bad)
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.net.parameters(), strict=True))
+    trainer._stage_one(trainer.sampler.batch(0, 2, 8192))
+    assert all(torch.isfinite(p).all() for p in trainer.net.parameters())
+    assert not all(torch.equal(a, b) for a, b in zip(before, trainer.net.parameters(), strict=True))
+
+
 def test_mixed_precision_hears_the_same_sound(store: Path, tmp_path: Path) -> None:
     """bfloat16 carries sound at -50 dB of noise: the filter bank and what it is fed stay in full precision."""
     losses: dict[str, dict[str, float]] = {}

@@ -12,7 +12,7 @@ import torch
 from sounds import glide
 
 from ravecodec.training.prepare import prepare
-from ravecodec.training.store import HELD_OUT, Sampler, Store
+from ravecodec.training.store import EDGE, HELD_OUT, Sampler, Store, played
 
 
 @pytest.fixture
@@ -101,3 +101,31 @@ def test_crops_are_repeatable_within_full_scale_and_never_held_out(tmp_path: Pat
     # Gain is at most 6 dB: only the held-out files could come above it.
     assert float(crops.abs().max()) <= 0.5 * 10 ** (6 / 20) + 1e-3
     assert torch.equal(sampler.batch(3, 8, 20000), crops[24:32])
+
+
+def test_sound_played_faster_is_higher_and_still_itself() -> None:
+    speed = torch.tensor([1.0, 0.8, 1.25])
+    time = torch.arange(24000 + 2 * EDGE) / 48000
+    tones = torch.sin(2 * np.pi * torch.tensor([[440.0], [5000.0], [15000.0]]) * time)
+    heard = played(tones, speed, 19000)
+    place = speed[:, None] * (torch.arange(19000) / 48000) + EDGE / 48000
+    wanted = torch.sin(2 * np.pi * torch.tensor([[440.0], [5000.0], [15000.0]]) * place)
+    assert float((heard - wanted)[:, 300:-300].square().mean(1).sqrt().max()) < 3e-3
+    # What would come to lie above half the rate is gone, not folded back.
+    high = played(torch.sin(2 * np.pi * 21000 * time)[None], torch.tensor([1.25]), 19000)
+    assert float(high[:, 300:-300].abs().max()) < 0.01
+
+
+def test_crops_at_other_speeds_are_repeatable_and_never_held_out(tmp_path: Path) -> None:
+    source = tmp_path / "sounds"
+    source.mkdir()
+    for i in range(2 * HELD_OUT):
+        held = i % HELD_OUT == HELD_OUT - 1
+        sound = np.full(24000, 0.5) if held else np.zeros(24000)
+        soundfile.write(source / f"{i:03}.wav", sound, 48000)
+    prepare(source, tmp_path / "store")
+    sampler = Sampler(Store(tmp_path / "store"), {}, torch.device("cpu"), seed=1, speed=1.3)
+    crops = sampler.batch(3, 16, 16384)
+    assert crops.shape == (16, 1, 16384)
+    assert torch.equal(crops, sampler.batch(3, 16, 16384))
+    assert float(max(sampler.batch(n, 16, 16384).abs().max() for n in range(8))) < 1e-3

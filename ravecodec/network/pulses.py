@@ -47,7 +47,7 @@ def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int)
     inside = number - segment * SEGMENT * GRID
     phase = moved.cumsum(1) - moved
     origin, left = torch.zeros_like(phase), torch.zeros_like(phase)
-    begins = (inside == 0).nonzero()[:, 0].tolist()
+    begins = list(range((1 - first) * GRID % (SEGMENT * GRID), cells, SEGMENT * GRID))
     if first <= 0:  # the file's first segment has a frame more
         begins = [-first * GRID] + [begin for begin in begins if begin > (1 - first) * GRID]
     for before, begin in zip([None, *begins], begins, strict=False):

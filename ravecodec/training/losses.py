@@ -98,6 +98,14 @@ def _overlap_add(frames: Tensor, window: int, length: int) -> Tensor:
     return x
 
 
+@lru_cache(maxsize=16)
+def _low(window: int, rate: int, full: float, none: float, device: torch.device) -> Tensor:
+    """Weights of the bins below `none` Hz."""
+    frequency = torch.arange(window // 2 + 1) * (rate / window)
+    weight = ((none - frequency) / (none - full)).clamp(0, 1) * (frequency / 120).clamp(0.3, 1)
+    return weight[: int((weight > 0).sum())].to(device)
+
+
 def waveform_distance(x: Tensor, y: Tensor, rate: int, window: int = 2048, full: float = 1000.0, none: float =
 2500.0) -> Tensor:
     """Phase-aware distance of the low frequencies of sounds [batch, n]: noise to signal, 0 same, 1 as bad as silence.
@@ -107,14 +115,13 @@ def waveform_distance(x: Tensor, y: Tensor, rate: int, window: int = 2048, full:
     kilobits cannot carry phase. (With a power of 0.3 and full weight from 0 Hz, a quarter of a voice's bits went below
     190 Hz.)
     """
-    frequency = torch.arange(window // 2 + 1, device=x.device) * (rate / window)
-    weight = ((none - frequency) / (none - full)).clamp(0, 1) * (frequency / 120).clamp(0.3, 1)
-    bins = int((weight > 0).sum())
+    weight = _low(window, rate, full, none, x.device)
+    bins = len(weight)
     with torch.no_grad():
         a = stft(x, window)[:, :bins]
         power = a.real.square() + a.imag.square()
         smooth = F.avg_pool2d(power[:, None], (9, 3), 1, (4, 1), count_include_pad=False)[:, 0] + 1e-4
-        importance = weight[None, :bins, None] * smooth**0.15
+        importance = weight[None, :, None] * smooth**0.15
         importance = importance / importance.mean((1, 2), keepdim=True)
     b = stft(y, window)[:, :bins]
     error = (a.real - b.real).square() + (a.imag - b.imag).square()

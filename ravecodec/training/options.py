@@ -33,10 +33,12 @@ class TrainOptions:
     matching_weight: float = 4.0
     ema: float = 0.999
     weights: dict[str, float] = field(default_factory=lambda: {"speech": 2.0})
+    speed: float = 1.0  # half of the excerpts are played up to so many times faster or slower
     seed: int = 0
     accelerator: str = "auto"
     devices: int = 1
     precision: str = "32-true"
+    graph: str = "off"  # or "on"
     threads: int | None = None
     log_every: int = 50
     audio_every: int = 2000

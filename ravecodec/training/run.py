@@ -14,6 +14,7 @@ from ..memory import keep_freed_memory
 from ..network.config import NetworkConfig, load_preset
 from ..network.vae import RaveNet
 from . import checkpoint
+from .graph import RecordedStep
 from .options import TrainOptions
 from .stages import Adversarial, Representation, Truncation
 from .store import Sampler, Store
@@ -44,6 +45,9 @@ class Trainer:
             precision["strategy"] = DDPStrategy(find_unused_parameters=options.stage == 2)
         self.fabric = Fabric(accelerator=options.accelerator, devices=options.devices, **precision)
         self.fabric.launch()
+        # What stays in float32 does so for its last bits (filter banks); the choice of kernels is made once per shape.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True
         if options.batch % self.fabric.world_size:
             raise ValueError(f"a batch of {options.batch} cannot be shared by {self.fabric.world_size} processes")
         torch.manual_seed(options.seed + 7919 * self.fabric.global_rank)
@@ -55,14 +59,17 @@ class Trainer:
             )
         net, truncation = self._network(saved)
         self.config: NetworkConfig = net.config
+        if self.fabric.device.type == "cuda":
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         store = Store(options.store)
         # Every process draws the whole batch and takes its share: the sound is the same however many there are.
-        self.sampler = Sampler(store, options.weights, self.fabric.device, options.seed)
+        self.sampler = Sampler(store, options.weights, self.fabric.device, options.seed, options.speed)
         if saved is None and options.init_from is None:
             dice = Sampler(store, options.weights, torch.device("cpu"), options.seed)  # the same on every process
             net.adapt(dice.batch(10**8, 64, options.crop))
         self.average = {k: v.detach().clone().to(self.fabric.device) for k, v in net.state_dict().items()}
-        self.step, self.seen, self.trained, self.beta = 0, 0.0, 0.0, options.beta or options.beta_start
+        self.step, self.seen, self.trained = 0, 0.0, 0.0
+        self.beta = torch.tensor(options.beta or options.beta_start, device=self.fabric.device)
         if options.stage == 1:
             self.module: Any = Representation(net)
             groups = [list(self.module.parameters())]
@@ -81,6 +88,17 @@ class Trainer:
         self.module, *self.optimisers = self.fabric.setup(self.module, *optimisers)
         if saved is not None:
             self._restore(saved)
+        # On one card the step is recorded, so whatever changes between steps has to be a tensor there.
+        recorded = self.fabric.device.type == "cuda" and self.fabric.world_size == 1 and options.graph == "on"
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["capturable"] = recorded
+                group["lr"] = torch.tensor(float(group["lr"]), device=self.fabric.device)
+        current = net.state_dict()
+        floats = [k for k, v in current.items() if v.is_floating_point()]
+        self._averaged = [self.average[k] for k in floats], [current[k] for k in floats]
+        step = self._stage_one if options.stage == 1 else self._stage_two
+        self._take = RecordedStep(step) if recorded else step
         log.info(
             "%s: %.2f h of sound; network %s, %.2f M parameters; stage %d from step %d",
             options.store, store.seconds / 3600, self.config.name, net.parameter_count() / 1e6, options.stage,
@@ -124,9 +142,9 @@ class Trainer:
             factor = min(1.0, (self.step + 1) / o.warmup, (1 - share) / o.decay if o.decay else 1.0)
             for optimiser, rate in zip(self.optimisers, self.rates, strict=True):
                 for group in optimiser.param_groups:
-                    group["lr"] = rate * factor
+                    group["lr"].fill_(rate * factor)
             x = self.sampler.batch(self.step, o.batch, o.crop)[self.fabric.global_rank :: self.fabric.world_size]
-            losses = self._stage_one(x) if o.stage == 1 else self._stage_two(x)
+            losses = self._take(x)
             self.step += 1
             self.seen += o.batch * o.crop / self.config.rate
             self._update_average()
@@ -160,19 +178,19 @@ class Trainer:
         mean = self.fabric.all_reduce(torch.as_tensor(value).detach())
         return float(mean)  # type: ignore[arg-type]
 
-    def _stage_one(self, x: Tensor) -> dict[str, Tensor | float]:
+    def _stage_one(self, x: Tensor) -> dict[str, Tensor]:
         o = self.options
         losses = self.module(x)
         loss = self._fidelity(losses) + self.beta * losses["kl"]
         self._descend(loss, 0)
         kilobits = losses["kl"].detach() * BITS_PER_NAT * self.config.rate / self.config.hop / 1000
         if self.fabric.world_size > 1:
-            kilobits = torch.tensor(self._mean(kilobits))
+            kilobits = torch.as_tensor(self.fabric.all_reduce(kilobits))
         if o.beta is None:
             # Steer beta by a slow integral controller: the rate is what a codec is asked for, beta is not.
-            ratio = float(kilobits) / o.rate - 1
-            self.beta = min(max(self.beta * 2.718281828 ** (0.01 * max(-1.0, min(1.0, ratio))), 1e-5), 1.0)
-        return {**losses, "kilobits": kilobits, "beta": self.beta}
+            ratio = (kilobits / o.rate - 1).clamp(-1, 1)
+            self.beta.mul_(torch.exp(0.01 * ratio)).clamp_(1e-5, 1.0)
+        return {**_detached(losses), "kilobits": kilobits, "beta": self.beta}
 
     def _fidelity(self, losses: dict[str, Tensor]) -> Tensor:
         o = self.options
@@ -184,7 +202,7 @@ class Trainer:
             + o.modulation_weight * losses["modulation"]
         )
 
-    def _stage_two(self, x: Tensor) -> dict[str, Tensor | float]:
+    def _stage_two(self, x: Tensor) -> dict[str, Tensor]:
         o = self.options
         discriminator = list(self.module.discriminator.parameters())
         for p in discriminator:
@@ -201,22 +219,21 @@ class Trainer:
             p.requires_grad_(True)
         judged = self.module(x, sound)
         self._descend(judged["discriminator"], 1)
-        return {**losses, **judged}
+        return _detached({**losses, **judged})
 
     def _descend(self, loss: Tensor, which: int) -> None:
         optimiser = self.optimisers[which]
         optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.groups[which], 5.0)
-        if torch.isfinite(norm):  # one bad batch is dropped; a run of them ends the training at the next log
-            optimiser.step()
+        # One bad batch is dropped, by the fused step itself; a run of them ends the training at the next log.
+        optimiser.optimizer.found_inf = (~torch.isfinite(norm)).float()
+        optimiser.step()
 
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
-        current = self.net.state_dict()
-        names = [k for k, v in current.items() if v.is_floating_point()]
-        torch._foreach_lerp_([self.average[k] for k in names], [current[k] for k in names], 1 - decay)
+        torch._foreach_lerp_(*self._averaged, 1 - decay)
 
     def averaged_network(self) -> RaveNet:
         """A copy of the network with the moving average of its weights, in evaluation mode."""
@@ -232,7 +249,7 @@ class Trainer:
                 "step": self.step,
                 "seen": self.seen,
                 "trained": self.trained + elapsed,
-                "beta": self.beta,
+                "beta": float(self.beta),
                 "config": self.config.to_dict(),
                 "notes": self.notes,
                 "average": self.average,
@@ -247,7 +264,8 @@ class Trainer:
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.average = {k: v.to(self.fabric.device) for k, v in saved["average"].items()}
-        self.step, self.seen, self.trained, self.beta = saved["step"], saved["seen"], saved["trained"], saved["beta"]
+        self.step, self.seen, self.trained = saved["step"], saved["seen"], saved["trained"]
+        self.beta.fill_(saved["beta"])
 
     def _writer(self) -> Any:
         if self.fabric.global_rank != 0:
@@ -264,6 +282,10 @@ class Trainer:
         for i in range(len(x)):
             writer.add_audio(f"original/{i}", x[i].cpu(), self.step, self.config.rate)
             writer.add_audio(f"decoded/{i}", y[i], self.step, self.config.rate)
+
+
+def _detached(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach() for k, v in losses.items()}
 
 
 def mixed_precision(options: TrainOptions) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+EDGE = 64  # samples beside a crop that is to be played faster or slower
+GRAIN = 4096  # its length is a multiple of this: Fourier transforms of other lengths are slow
 HELD_OUT = 20  # every twentieth excerpt is kept out of training, for calibration
 SOUND, INDEX, SKIPPED, FORMAT = "sound.i16", "index.jsonl", "skipped.csv", "store.json"
 
@@ -72,11 +75,13 @@ def _whole_lines(path: Path) -> list[str]:
 class Sampler:
     """Random crops with random gain and polarity, on the device that holds the sound.
 
-    The chance of an excerpt is its length times the weight of its kind; `seed` and the number of batches
-    drawn decide everything.
+    The chance of an excerpt is its length times the weight of its kind; half of the crops are played up to `speed`
+    times faster or slower. `seed` and the number of batches drawn decide everything.
     """
 
-    def __init__(self, store: Store, weights: dict[str, float], device: torch.device, seed: int) -> None:
+    def __init__(
+        self, store: Store, weights: dict[str, float], device: torch.device, seed: int, speed: float = 1.0
+    ) -> None:
         # On a CPU the operating system pages the file in; an accelerator holds the whole of it.
         self.sound = torch.from_numpy(np.memmap(store.folder / SOUND, np.int16, "c")).to(device)
         excerpts = store.training()
@@ -85,19 +90,39 @@ class Sampler:
         weight = torch.tensor([weights.get(e.kind, 1.0) for e in excerpts], device=device)
         self.chance = self.lengths * weight
         self.chance = self.chance / self.chance.sum()
-        self.device, self.seed = device, seed
+        self.device, self.seed, self.speed = device, seed, speed
 
     def batch(self, number: int, count: int, length: int) -> Tensor:
         """Crops [count, 1, length] in about -1 ... 1: batch `number` of this seed."""
         dice = torch.Generator(device=self.device).manual_seed(self.seed * 1_000_003 + number)
         chosen = torch.multinomial(self.chance, count, replacement=True, generator=dice)
-        uniform = torch.rand(3, count, generator=dice, device=self.device)
+        uniform = torch.rand(5 if self.speed > 1 else 3, count, generator=dice, device=self.device)
+        taken = length if self.speed <= 1 else math.ceil((length * self.speed + 2 * EDGE) / GRAIN) * GRAIN
         lengths = self.lengths[chosen]
-        first = self.starts[chosen] + (uniform[0] * ((lengths - length).clamp_min(0) + 1)).long()
+        first = self.starts[chosen] + (uniform[0] * ((lengths - taken).clamp_min(0) + 1)).long()
         # A short excerpt is repeated, so that nothing of its neighbours, which may be held out, comes in.
-        places = torch.arange(length, device=self.device)[None] % lengths.clamp_max(length)[:, None]
+        places = torch.arange(taken, device=self.device)[None] % lengths.clamp_max(taken)[:, None]
         crops = self.sound[first[:, None] + places].float() / 32768
+        if self.speed > 1:
+            factor = torch.where(uniform[3] < 0.5, self.speed ** (2 * uniform[4] - 1), 1.0)
+            crops = played(crops, factor, length)
         gain = 10 ** ((uniform[1] * 18 - 12) / 20) * torch.where(uniform[2] < 0.5, -1.0, 1.0)
         # Never louder than full scale.
         gain = gain / (crops.abs().amax(1) * gain.abs()).clamp_min(1.0)
         return (crops * gain[:, None])[:, None]
+
+
+def played(sound: Tensor, speed: Tensor, length: int) -> Tensor:
+    """`length` samples of each sound [batch, n], played at a `speed` [batch] of its own; pitch follows.
+
+    Band-limited: four samples for one by a Fourier transform, then straight lines between them.
+    """
+    count = sound.shape[1]
+    spectrum = torch.fft.rfft(sound)
+    # What would come to lie above half the rate goes.
+    limit = 0.5 * count / speed.clamp_min(1.0)
+    spectrum = spectrum * (torch.arange(spectrum.shape[1], device=sound.device)[None] < limit[:, None])
+    fine = torch.fft.irfft(spectrum, n=4 * count) * 4
+    place = 4 * (EDGE + torch.arange(length, device=sound.device)[None] * speed.double()[:, None])
+    before = place.long().clamp_max(4 * count - 2)
+    return torch.lerp(fine.gather(1, before), fine.gather(1, before + 1), (place - before).float())
