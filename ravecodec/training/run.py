@@ -188,7 +188,7 @@ class Trainer:
             kilobits = torch.as_tensor(self.fabric.all_reduce(kilobits))
         if o.beta is None:
             # Steer beta by a slow integral controller: the rate is what a codec is asked for, beta is not.
-            ratio = (kilobits / o.rate - 1).clamp(-1, 1)
+            ratio = (kilobits / o.rate - 1).nan_to_num(0.0).clamp(-1, 1)
             self.beta.mul_(torch.exp(0.01 * ratio)).clamp_(1e-5, 1.0)
         return {**_detached(losses), "kilobits": kilobits, "beta": self.beta}
 
