@@ -16,6 +16,7 @@ from eval.metrics import (
     left_out,
     log_mel,
     loudness,
+    repetition,
     select,
     si_sdr,
     spectral_distance,
@@ -56,6 +57,7 @@ BEST_PESQ = 0.999 + 4 / (1 + math.exp(-1.3669 * 4.5 + 3.8224))
 IDENTICAL = {
     "spectral_distance": 0, "log_mel": 0, "fine_structure": 1, "visqol": 4.732, "zimtohrli": 5, "estoi": 1,
     "pesq": BEST_PESQ, "f0": 0, "gross_pitch": 0, "voicing": 0, "si_sdr": 100, "loudness": 0, "bandwidth": 0,
+    "repetition": 0,
 }  # fmt: skip
 """ViSQOL's is what the original program publishes for its conformance case castanets_identity."""
 
@@ -289,6 +291,22 @@ def test_fine_structure_sees_harmonics_and_forgives_the_envelope() -> None:
     assert fine_structure.fine_structure(original, tilted) == pytest.approx(1, abs=0.02)
     assert fine_structure.fine_structure(original, independent) == pytest.approx(0, abs=0.1)
     assert fine_structure.fine_structure(original, np.zeros_like(original)) == 0
+
+
+# ---- repetition
+
+
+def test_repetition_hears_a_loop_that_envelopes_forgive() -> None:
+    original, loop = noise(3.0), np.tile(noise(3.0)[:2048], 71)[: 3 * RATE]
+    other = noise(3.0, seed=1)
+    heard = repetition.repetition(original, loop)
+    assert heard is not None and heard > 0.7
+    assert repetition.repetition(original, other) == pytest.approx(0, abs=0.05)
+    # And the other way round: a voice that became noise repeats too little.
+    lost = repetition.repetition(voice(), noise(3.0))
+    assert lost is not None and lost > 0.2
+    assert repetition.repetition(voice(), -0.3 * voice()) == pytest.approx(0, abs=1e-9)
+    assert repetition.repetition(voice()[:10000], voice()[:10000]) is None
 
 
 # ---- waveform, loudness, bandwidth

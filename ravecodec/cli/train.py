@@ -29,6 +29,7 @@ HELP = {
     "structure_weight": "weight of the partials' misfit",
     "envelope_weight": "weight of the error of band levels",
     "modulation_weight": "weight of the misfit of what bands do in time",
+    "steadiness_weight": "weight of the misfit of what lasts from frame to frame",
     "adversarial_weight": "weight of the adversarial loss (stage 2)",
     "matching_weight": "weight of the feature matching (stage 2)",
     "ema": "decay of the averaged weights that ship",

@@ -35,7 +35,7 @@ class NoiseConfig:
     channels: int = 32
 
 
-_LATER = ("envelope_lowest", "envelope_detail", "pitch")
+_LATER = ("envelope_lowest", "envelope_detail", "pitch", "scatter")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class NetworkConfig:
     envelope_lowest: float = 250.0  # Hz, the centre of the envelope's lowest band
     envelope_detail: int = 0  # more latents: how the envelope changes within a frame
     pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
+    scatter: bool = False  # random signs in the waveform of all bands but the lowest, as far as the decoder asks
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     discriminator_channels: int = 16
     discriminator_scales: int = 3

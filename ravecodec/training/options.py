@@ -29,6 +29,7 @@ class TrainOptions:
     structure_weight: float = 4.0
     envelope_weight: float = 4.0
     modulation_weight: float = 3.0
+    steadiness_weight: float = 3.0
     adversarial_weight: float = 1.0
     matching_weight: float = 4.0
     ema: float = 0.999

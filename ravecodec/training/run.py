@@ -200,6 +200,7 @@ class Trainer:
             + o.structure_weight * losses["structure"]
             + o.envelope_weight * losses["envelope"]
             + o.modulation_weight * losses["modulation"]
+            + o.steadiness_weight * losses["steadiness"]
         )
 
     def _stage_two(self, x: Tensor) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from .losses import (
     envelope_distance,
     modulation_distance,
     spectral_distance,
+    steadiness_distance,
     structure_distance,
     waveform_distance,
 )
@@ -46,6 +47,7 @@ def fidelity(net: RaveNet, x: Tensor, y: Tensor, sent: Tensor) -> dict[str, Tens
         "envelope": envelope_distance(x, y, rate),
         "structure": structure_distance(x, y, rate),
         "modulation": modulation_distance(x, y, rate),
+        "steadiness": steadiness_distance(x, y, rate),
     }
 
 
