@@ -9,7 +9,9 @@ from eval.metrics.spectral_distance import spectral_distance as measured
 from ravecodec.training.losses import (
     WINDOWS,
     envelope_distance,
+    modulation_distance,
     spectral_distance,
+    steadiness_distance,
     stft,
     structure_distance,
     waveform_distance,
@@ -98,3 +100,31 @@ def test_the_envelope_distance_is_the_gain_in_nats_and_forgives_the_noise_itself
     # Bin by bin, another noise of the same envelope looks farther away than one 6 dB too loud.
     assert float(envelope_distance(x, other, RATE)) < 0.4 * float(envelope_distance(x, 2 * x, RATE))
     assert torch.isfinite(envelope_distance(torch.zeros_like(x), x, RATE))
+
+
+def test_steadiness_tells_a_loop_of_noise_from_noise_and_forgives_a_tone_beside_its_place() -> None:
+    dice = torch.Generator().manual_seed(3)
+    noise, other = (0.1 * torch.randn(4, 32768, generator=dice) for _ in range(2))
+    loop = other[:, :2048].repeat(1, 16)
+    assert float(steadiness_distance(noise, noise, RATE)) == 0
+    assert float(steadiness_distance(noise, other, RATE)) < 0.06
+    assert float(steadiness_distance(noise, loop, RATE)) > 0.7
+    # Lasting partials everywhere: a loop lasts as they do, noise does not.
+    t = torch.arange(32768) / RATE
+    tones = 0.03 * sum(torch.sin(2 * torch.pi * k * 97.3 * t + k * k) for k in range(1, 150))
+    tones = tones.expand(4, -1)
+    assert float(steadiness_distance(tones, loop, RATE)) < 0.25 < 0.5 < float(steadiness_distance(tones, noise, RATE))
+    y = torch.zeros_like(noise).requires_grad_()
+    steadiness_distance(torch.zeros_like(noise), y, RATE).backward()
+    assert torch.isfinite(y.grad).all()
+
+
+def test_modulation_sees_bands_that_move_otherwise_and_forgives_their_level() -> None:
+    dice = torch.Generator().manual_seed(4)
+    noise, other, third = (0.1 * torch.randn(2, 32768, generator=dice) for _ in range(3))
+    syllables = (torch.sin(2 * torch.pi * 4 * torch.arange(32768) / RATE) > 0).float()
+    low, high = noise - noise.roll(1, 1) * -0.9, noise - noise.roll(1, 1) * 0.9
+    x = low * syllables + high * (1 - syllables)
+    assert float(modulation_distance(x, x, RATE)) == pytest.approx(0, abs=1e-3)
+    assert float(modulation_distance(x, 3 * x, RATE)) < 0.01
+    assert float(modulation_distance(x, other, RATE)) > 0.5 > float(modulation_distance(x, x + 0.1 * third, RATE))

@@ -15,6 +15,8 @@ shorter than a stretch, it is not defined. This project's own measure; there is 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from eval.audio import RATE, Audio
@@ -51,7 +53,7 @@ def _octaves(sound: Audio, rate: int) -> tuple[Audio, Audio]:
     spectra = np.abs(np.fft.rfft(stretches * window, 2 * WINDOW)) ** 2
     frequency = np.fft.rfftfreq(2 * WINDOW, 1 / rate)
     power, repeats = [], []
-    for low, high in zip(OCTAVES, OCTAVES[1:], strict=False):
+    for low, high in pairwise(OCTAVES):
         found = np.fft.irfft(np.where((frequency >= low) & (frequency < high), spectra, 0.0))
         whole = found[:, 0] / WINDOW
         there = whole > FLOOR

@@ -74,6 +74,7 @@ def _partials(angle: Tensor, count: Tensor) -> Tensor:
     whole = count.floor()
     half = torch.remainder(0.5 * angle, math.pi)
     below = torch.sin(half)
-    closed = torch.sin(whole * half) * torch.cos((whole + 1) * half) / below.clamp_min(1e-4)
+    # The kernel of Dirichlet.
+    closed = 0.5 * (torch.sin((2 * whole + 1) * half) / below.clamp_min(1e-4) - 1)
     closed = torch.where(below < 1e-4, whole, closed)
     return closed + (count - whole) * torch.cos((whole + 1) * angle)
