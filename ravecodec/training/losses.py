@@ -198,10 +198,11 @@ def steadiness_distance(x: Tensor, y: Tensor, rate: int, window: int = 2048, spa
 
     The steadiness of a stretch of `span` bins is what is left of |Y[t] conj Y[t - 1]| when it is summed over all frames
     before the magnitude is taken, relative to their power: 1 for lasting tones of any frequency, and for one snippet
-    of noise played again and again; about 0.25 for noise in 16 frames. Octaves weigh alike from 500 Hz to 16 kHz.
+    of noise played again and again; about 0.25 for noise in 16 frames. Bins from 500 Hz to 18 kHz weigh by the square
+    root of their wavelength.
     """
     taper = _hann(window, x.device)
-    first, last = 500 * window // rate, 16000 * window // rate
+    first, last = 500 * window // rate, 18000 * window // rate
 
     def steadiness(sound: Tensor) -> Tensor:
         spectra = torch.fft.rfft(sound.unfold(-1, window, window) * taper)[..., first:last]
@@ -216,8 +217,9 @@ def steadiness_distance(x: Tensor, y: Tensor, rate: int, window: int = 2048, spa
 
     with torch.no_grad():
         wanted = steadiness(x)
-        place = torch.arange(wanted.shape[1], device=x.device) * (span // 3) + first + span // 2
-        weight = (1.0 / place) / (1.0 / place).mean()
+        place = torch.arange(wanted.shape[1], device=x.device) * (span // 3) + float(first + span // 2)
+        weight = place**-0.5
+        weight = weight / weight.mean()
     return (weight * (steadiness(y) - wanted).abs()).mean()
 
 
