@@ -57,7 +57,7 @@ class NetworkConfig:
     envelope_lowest: float = 250.0  # Hz, the centre of the envelope's lowest band
     envelope_detail: int = 0  # more latents: how the envelope changes within a frame
     pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
-    scatter: bool = False  # random signs in the waveform of all bands but the lowest, as far as the decoder asks
+    scatter: int = 0  # the first sub-band whose waveform gets random signs, so that noise is not a loop (0: none)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     discriminator_channels: int = 16
     discriminator_scales: int = 3

@@ -18,8 +18,8 @@ class Decoder(nn.Module):
     """Upsampling stack, then sub-bands = loudness * (tanh(waveform) + harmonics) + filtered noise.
 
     Source: Caillon & Esling 2021, section 3 (waveform, loudness and noise); the harmonic source is ours, and so are the
-    random signs. A network that is the same in every frame makes of a steady noise one snippet, again and again: a
-    flutter at the rate of the frames. Where that is heard, the signs of the noise take it apart.
+    random signs: a network that is the same in every frame makes of a steady noise one snippet, again and again, a
+    flutter at the rate of the frames. Where no waveform is sent, its signs may as well be those of the noise.
     """
 
     def __init__(self, config: NetworkConfig, pqmf: PQMF) -> None:
@@ -38,9 +38,9 @@ class Decoder(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.bands = config.bands
         self.harmonics = HarmonicSource(pqmf) if config.harmonics else None
-        # One convolution for all that is read off the last features: waveform, loudness and, if any, gains and shares.
-        self.sources = self.bands * (config.harmonics + config.pitch)
-        outputs = self.bands + 1 + self.sources + (self.bands - 1) * config.scatter
+        self.scatter = config.scatter
+        # One convolution for all that is read off the last features: waveform, loudness and, if any, harmonic gains.
+        outputs = self.bands + 1 + self.bands * (config.harmonics + config.pitch)
         self.heads = Conv(widths[-1], outputs, 7, causal=causal)
         # With the level taken out, a sound's shape has peaks well above one.
         self.limit = 8.0 if config.gain_shape else 1.0
@@ -50,8 +50,7 @@ class Decoder(nn.Module):
             self.heads.bias[self.bands] = math.log(0.7398 / (1 - 0.7398))  # type: ignore[index]
             self.heads.bias[self.bands + 1 :] = -1.5  # type: ignore[index]
             if config.pitch:
-                self.heads.bias[self.bands + 1 + self.sources - self.bands :] = 0.0  # type: ignore[index]
-            self.heads.bias[self.bands + 1 + self.sources :] = 0.0  # type: ignore[index]
+                self.heads.bias[-self.bands :] = 0.0  # type: ignore[index]
             if config.lapped:
                 self.heads.weight[: self.bands] *= 0.1  # let the lapped path speak first
         self.noise = NoiseHead(config, widths[-1])
@@ -71,10 +70,10 @@ class Decoder(nn.Module):
         wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])
         wave = self.limit * torch.tanh(wave / self.limit)
         sent = loudness * wave[:, :1]
-        gains, scatter = raw[:, self.bands + 1 :].split([self.sources, raw.shape[1] - self.bands - 1 - self.sources], 1)
-        if scatter.shape[1]:
-            signs = torch.where(noise[:, 1:] < 0, 1 - 2 * torch.sigmoid(scatter), 1.0)
-            wave = torch.cat([wave[:, :1], wave[:, 1:] * signs], 1)
+        gains = raw[:, self.bands + 1 :]
+        if self.scatter:
+            kept, free = wave[:, : self.scatter], wave[:, self.scatter :]
+            wave = torch.cat([kept, torch.where(noise[:, self.scatter :] < 0, -free, free)], 1)
         if pulses is not None:
             # Not squashed: a gain that is driven to nothing for a while must find its way back.
             wave = wave + gains[:, -self.bands :] * pulses
