@@ -20,6 +20,7 @@ from ravecodec.training.losses import (
     envelope_distance,
     modulation_distance,
     spectral_distance,
+    steadiness_distance,
     structure_distance,
     waveform_distance,
 )
@@ -64,6 +65,7 @@ def main() -> None:
             ("structure distance", lambda y: structure_distance(sound[:, 0], y, rate)),
             ("envelope distance", lambda y: envelope_distance(sound[:, 0], y, rate)),
             ("modulation distance", lambda y: modulation_distance(sound[:, 0], y, rate)),
+            ("steadiness distance", lambda y: steadiness_distance(sound[:, 0], y, rate)),
         ):
             gradient += timed(name, lambda f=loss, y=leaf: torch.autograd.grad(f(y), y)[0])
 
