@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import UsageError
 
-# Fidelity and step for the qualities 0 to 10, for models whose notes name no better ones: along the hulls of the
+# Fidelity and step for the qualities 0 to 10, for models whose notes name no better ones: near the hulls of the
 # shipped model's record (eval/results/default), all clips, Zimtohrli and log-mel.
 QUALITIES = (
     (0.5, 16), (0.7, 16), (0.9, 16), (0.9, 10), (0.9, 4), (0.95, 1), (0.98, -2), (0.99, -5), (0.99, -8), (0.999, -12),

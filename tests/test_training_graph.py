@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import torch
@@ -81,7 +80,7 @@ class Graph:
         self.replayed()
 
 
-def test_a_recorded_step_warms_up_records_once_and_is_replayed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_recorded_step_warms_up_records_once_and_is_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The order of things only: there is no card here."""
     for name in ("Stream", "current_stream"):
         monkeypatch.setattr(torch.cuda, name, Stream)

@@ -39,7 +39,7 @@ HELP = {
     "accelerator": "cpu, cuda, mps, or auto",
     "devices": "how many devices",
     "precision": "of the arithmetic: 32-true, bf16-mixed, 16-mixed",
-    "graph": "on: on one CUDA card the step is recorded once and replayed; off: not",
+    "graph": "on: on one CUDA card the step is recorded once and replayed (not tried on a card yet); off: not",
     "threads": "processor threads",
     "log_every": "updates between two lines of the log",
     "audio_every": "updates between two sounds in TensorBoard",

@@ -173,10 +173,9 @@ class Trainer:
         self.save(time.monotonic() - began)
         return smooth
 
-    def _mean(self, value: Tensor | float) -> float:
+    def _mean(self, value: Tensor) -> float:
         """A figure averaged over all processes."""
-        mean = self.fabric.all_reduce(torch.as_tensor(value).detach())
-        return float(mean)  # type: ignore[arg-type]
+        return float(self.fabric.all_reduce(value))  # type: ignore[arg-type]
 
     def _stage_one(self, x: Tensor) -> dict[str, Tensor]:
         o = self.options
