@@ -5,7 +5,8 @@
     ravecodec prepare corpus/train stores/train
 
 Needs Debian or Ubuntu with package lists (`apt-get update`), and the ravecodec environment. Packages are fetched by
-`apt-get download` and opened by `dpkg -x`: nothing is installed. A package that is complete is not fetched again.
+`apt-get download` and opened by `dpkg -x`: nothing is installed. fluidsynth has to be there, to play MIDI files. A
+package that is complete is not fetched again.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from archives import sounds
+from midi import rendered, soundfont_in
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,6 +48,7 @@ class Package:
     licence: str
     kinds: dict[str, str] = field(default_factory=dict)  # path pattern -> kind, the first that fits
     skip: tuple[str, ...] = ()  # path patterns
+    soundfont: str = ""  # the package whose sound font plays this one's MIDI files; its other sound is not looked for
 
     def kind_of(self, path: str) -> str:
         """The kind of a sound at a path in the package."""
@@ -73,6 +76,8 @@ def read_lists(path: Path = LISTS) -> Lists:
     lists = Lists(packages, frozenset(document["never"]["packages"]), tuple(document["never"]["paths"]))
     for package in packages:
         refuse_reserved(package, "", lists)
+        if package.soundfont in lists.never:
+            raise ReservedError(f"{package.soundfont} is reserved for tests: {package.name} cannot be rendered with it")
         if package.set not in SETS or {package.kind, *package.kinds.values()} - set(KINDS):
             raise ValueError(f"{path}: {package.name} has an unknown set or kind")
     names = [package.name for package in packages]
@@ -106,6 +111,9 @@ def build(out: Path, packages: Sequence[Package], lists: Lists) -> list[str]:
         try:
             with tempfile.TemporaryDirectory(dir=out, prefix=".part-") as scratch:
                 version = fetch(package.name, Path(scratch))
+                if package.soundfont:
+                    fetch(package.soundfont, Path(scratch) / "soundfont")
+                    keep_copyright(package.soundfont, Path(scratch) / "soundfont", out / "copyright")
                 rows, left_out = take(package, version, Path(scratch), lists)
                 keep_copyright(package.name, Path(scratch), out / "copyright")
                 finish(Path(scratch) / "sound", folder, rows)
@@ -122,6 +130,7 @@ def build(out: Path, packages: Sequence[Package], lists: Lists) -> list[str]:
 
 def fetch(name: str, scratch: Path) -> str:
     """Download a package and unpack it into `scratch`/root; its version."""
+    scratch.mkdir(exist_ok=True)
     run(["apt-get", "download", "-q", name], scratch)
     (archive,) = scratch.glob("*.deb")
     version = run(["dpkg-deb", "--field", archive.name, "Version"], scratch).strip()
@@ -139,7 +148,10 @@ def take(package: Package, version: str, scratch: Path, lists: Lists) -> tuple[l
     """Write the usable sound of an unpacked package to `scratch`/sound; manifest rows, and how many were left out."""
     rows: list[dict[str, Any]] = []
     left_out = 0
-    for path, read in sounds(scratch / "root"):
+    found = sounds(scratch / "root")
+    if package.soundfont:
+        found = rendered(scratch / "root", soundfont_in(scratch / "soundfont"))
+    for path, read in found:
         if is_reserved(path, lists) or any(fnmatch(path, pattern) for pattern in package.skip):
             left_out += 1
             continue

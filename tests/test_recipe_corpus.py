@@ -14,6 +14,7 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
 import archives
+import midi
 import training_set as recipe
 
 LISTS = recipe.read_lists()
@@ -64,9 +65,7 @@ def package(**changes: object) -> recipe.Package:
 
 def test_sound_is_taken_with_its_kind_and_origin(tmp_path: Path) -> None:
     sounds = {"usr/music/a.ogg": as_bytes(noise()), "usr/b.wav": as_bytes(noise(), kind="WAV"), "usr/c.txt": b"x"}
-    rows, left_out = recipe.take(
-        package(kinds={"*/music/*": "music"}), "1.0", unpacked(tmp_path, sounds), LISTS
-    )
+    rows, left_out = recipe.take(package(kinds={"*/music/*": "music"}), "1.0", unpacked(tmp_path, sounds), LISTS)
     assert [(row["path"], row["kind"]) for row in rows] == [("usr/b.wav", "effects"), ("usr/music/a.ogg", "music")]
     assert left_out == 0
     assert set(rows[0]) == set(recipe.COLUMNS)
@@ -127,3 +126,58 @@ def test_what_lies_on_the_disk_is_checked_again(tmp_path: Path) -> None:
         with pytest.raises(recipe.ReservedError):
             recipe.check(tmp_path, LISTS)
         (tmp_path / which / name / "manifest.csv").unlink()
+
+
+def played_by(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Put a program named fluidsynth first on the path."""
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "fluidsynth"
+    program.write_text("#!/bin/sh\n" + script)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=":")
+
+
+def with_midi(root: Path) -> Path:
+    unpacked(root, {"usr/music/b.mid": b"MThd", "usr/music/a.MID": b"MThd", "usr/music/c.ogg": as_bytes(noise())})
+    unpacked(root / "soundfont", {"usr/share/small.sf2": b"x", "usr/share/large.sf2": b"xxx"})
+    return root
+
+
+def test_midi_files_are_played_by_the_largest_sound_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = tmp_path / "sound.flac"
+    sound.write_bytes(as_bytes(noise(rate=48000), 48000, "FLAC"))
+    played_by(
+        tmp_path, monkeypatch, f'echo "$@" >> {tmp_path}/asked\nwhile [ "$1" != -F ]; do shift; done\ncp {sound} $2\n'
+    )
+    rows, left_out = recipe.take(package(kind="music", soundfont="s"), "1.0", with_midi(tmp_path), LISTS)
+    assert [(row["path"], row["kind"]) for row in rows] == [
+        ("usr/music/a.flac", "music"),
+        ("usr/music/b.flac", "music"),
+    ]
+    assert (rows[0]["rate"], rows[0]["length"], left_out) == (48000, 1.0, 0)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert all("large.sf2" in line and "-r 48000" in line for line in asked) and "a.MID" in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "word"),
+    [(None, "install it"), ("echo no such font >&2; exit 1\n", "no such font"), ("exit 0\n", "no sound")],
+)
+def test_what_keeps_midi_from_being_played_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, word: str
+) -> None:
+    if script is None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        played_by(tmp_path, monkeypatch, script)
+    with pytest.raises(OSError, match=word):
+        recipe.take(package(soundfont="s"), "1.0", with_midi(tmp_path), LISTS)
+    with pytest.raises(FileNotFoundError, match="no sound font"):
+        midi.soundfont_in(tmp_path / "root")
+
+
+def test_a_reserved_sound_font_is_refused(tmp_path: Path) -> None:
+    text = recipe.LISTS.read_text().replace('soundfont = "fluid-soundfont-gm"', 'soundfont = "avldrums.lv2-soundfont"')
+    (tmp_path / "packages.toml").write_text(text)
+    with pytest.raises(recipe.ReservedError, match="avldrums"):
+        recipe.read_lists(tmp_path / "packages.toml")
