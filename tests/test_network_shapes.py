@@ -63,6 +63,7 @@ def test_other_ratios_and_widths_are_only_configuration() -> None:
 def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
     data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
+    data["scatter_unvoiced"] = 0
     data |= {"envelope": 0, "envelope_detail": 0, "pitch": False}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 
@@ -142,30 +143,50 @@ def test_fields_that_came_later_do_not_change_what_older_models_say_of_themselve
         config = load_preset(name)
         assert NetworkConfig.from_dict(config.to_dict()) == config
     assert load_preset("default").to_dict()["pitch"] is True
-    assert "scatter" not in plain.to_dict() and load_preset("default").to_dict()["scatter"] == 2
+    assert "scatter" not in plain.to_dict() and load_preset("default").to_dict()["scatter_unvoiced"] == 1
+
+
+def steady_bands(voicing: float | None, **scatter: int) -> torch.Tensor:
+    """Sub-bands [1, bands, time] made of the same latents in every frame, the waveform alone; 32 frames."""
+    latents = 0.5 * torch.randn(1, 128, 1, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    config = replace(load_preset("tiny"), **{"scatter": 0, "scatter_unvoiced": 0, **scatter})
+    decoder, period = RaveNet(config).eval().decoder, config.decimation
+    noise = seeded_noise(1, config.bands, 0, 40 * period)[None]
+    with torch.no_grad():
+        decoder.noise.out.bias.fill_(-30.0)  # the noise head is silent
+        decoder.heads.weight[decoder.bands + 1 :] = 0  # and so are the sources
+        decoder.heads.bias[decoder.bands + 1 :] = -30.0
+        pitch = None if voicing is None else torch.full((1, 1, 40 * period), voicing)
+        bands = decoder(latents.expand(1, config.latents, 40), noise, voicing=pitch)[0]
+    return bands[..., 4 * period : -4 * period]
+
+
+def alike(x: torch.Tensor, period: int = 128) -> float:
+    """Correlation of sub-bands with themselves a frame later."""
+    return float((x[..., period:] * x[..., :-period]).sum() / x.square().sum())
 
 
 def test_random_signs_take_a_steady_pattern_apart_and_leave_its_size() -> None:
     """The same latents in every frame make one snippet again and again, unless it is scattered."""
-    latents = 0.5 * torch.randn(1, 128, 1, generator=torch.Generator().manual_seed(0))
-    found = {}
-    for first in (0, 2):
-        torch.manual_seed(0)
-        config = replace(load_preset("tiny"), scatter=first)
-        decoder, period = RaveNet(config).eval().decoder, config.decimation
-        noise = seeded_noise(1, config.bands, 0, 40 * period)[None]
-        with torch.no_grad():
-            decoder.noise.out.bias.fill_(-30.0)  # the noise head is silent
-            decoder.heads.weight[decoder.bands + 1 :] = 0  # and so are the sources
-            decoder.heads.bias[decoder.bands + 1 :] = -30.0
-            bands = decoder(latents.expand(1, config.latents, 40), noise)[0]
-        found[first] = bands[..., 8 * period : -8 * period]
-
-    def alike(x: torch.Tensor) -> float:
-        return float((x[..., period:] * x[..., :-period]).sum() / x.square().sum())
-
-    whole, scattered = found[0], found[2]
+    whole, scattered = steady_bands(None), steady_bands(None, scatter=2)
     assert torch.equal(whole[:, :2], scattered[:, :2])
     assert alike(whole[:, 2:]) > 0.9
     assert abs(alike(scattered[:, 2:])) < 0.1
     torch.testing.assert_close(scattered.abs(), whole.abs(), atol=1e-5, rtol=1e-4)
+
+
+def test_signs_are_thrown_as_far_as_there_is_no_pitch() -> None:
+    whole = steady_bands(1.0)
+    voiced, half, unvoiced = (steady_bands(v, scatter=5, scatter_unvoiced=1) for v in (1.0, 0.5, 0.0))
+    assert torch.equal(voiced[:, :5], whole[:, :5]) and abs(alike(voiced[:, 5:])) < 0.1
+    assert abs(alike(unvoiced[:, 1:])) < 0.1 and torch.equal(unvoiced[:, :1], whole[:, :1])
+    # A quarter of the signs turns, so that a product of two keeps its sign in 1 - 2 * (1/4) * (3/4) of all cases.
+    assert 0.15 < alike(half[:, 1:5]) / alike(whole[:, 1:5]) < 0.35
+    assert torch.equal(unvoiced, steady_bands(None, scatter=5, scatter_unvoiced=1))
+    assert torch.equal(unvoiced[:, 1:], steady_bands(None, scatter=1)[:, 1:])
+
+
+def test_scatter_by_voicing_needs_a_pitch() -> None:
+    with pytest.raises(ValueError, match="needs pitch"):
+        replace(load_preset("tiny"), pitch=False, scatter_unvoiced=1)

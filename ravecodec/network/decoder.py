@@ -22,6 +22,9 @@ class Decoder(nn.Module):
     flutter at the rate of the frames. Where no waveform is sent, its signs may as well be those of the noise.
     """
 
+    always: Tensor
+    unvoiced: Tensor
+
     def __init__(self, config: NetworkConfig, pqmf: PQMF) -> None:
         super().__init__()
         side, causal = config.decoder, config.causal
@@ -38,7 +41,13 @@ class Decoder(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.bands = config.bands
         self.harmonics = HarmonicSource(pqmf) if config.harmonics else None
-        self.scatter = config.scatter
+        # How often each band's signs are thrown: always, or as far as there is no pitch.
+        band = torch.arange(config.bands)[:, None]
+        always = (band >= config.scatter) & (config.scatter > 0)
+        unvoiced = (band >= config.scatter_unvoiced) & (config.scatter_unvoiced > 0)
+        self.register_buffer("always", always.float(), persistent=False)
+        self.register_buffer("unvoiced", (unvoiced & ~always).float(), persistent=False)
+        self.scatter = bool(config.scatter or config.scatter_unvoiced)
         # One convolution for all that is read off the last features: waveform, loudness and, if any, harmonic gains.
         outputs = self.bands + 1 + self.bands * (config.harmonics + config.pitch)
         self.heads = Conv(widths[-1], outputs, 7, causal=causal)
@@ -56,11 +65,17 @@ class Decoder(nn.Module):
         self.noise = NoiseHead(config, widths[-1])
 
     def forward(
-        self, latents: Tensor, noise: Tensor, base: Tensor | None = None, pulses: Tensor | None = None
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        base: Tensor | None = None,
+        pulses: Tensor | None = None,
+        voicing: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time].
 
-        `base` [batch, 1, time] is added to the lowest band's waveform; partials come of `pulses` [batch, bands, time].
+        `base` [batch, 1, time] is added to the lowest band's waveform; partials come of `pulses` [batch, bands, time],
+        and `voicing` [batch, 1, time] says how much of the sound has that pitch, 0 to 1 (None: nothing has).
         Also returns the waveform alone that was sent for the lowest band, [batch, 1, time].
         """
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
@@ -72,8 +87,8 @@ class Decoder(nn.Module):
         sent = loudness * wave[:, :1]
         gains = raw[:, self.bands + 1 :]
         if self.scatter:
-            kept, free = wave[:, : self.scatter], wave[:, self.scatter :]
-            wave = torch.cat([kept, torch.where(noise[:, self.scatter :] < 0, -free, free)], 1)
+            free = self.unvoiced if voicing is None else self.unvoiced * (1 - voicing)
+            wave = torch.where(noise < self.always + free - 1, -wave, wave)
         if pulses is not None:
             # Not squashed: a gain that is driven to nothing for a while must find its way back.
             wave = wave + gains[:, -self.bands :] * pulses

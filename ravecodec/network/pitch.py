@@ -83,6 +83,13 @@ class Pitch(nn.Module):
         limit = math.log2(HIGHEST / MIDDLE) / _OCTAVES + 0.5, math.log2(LOWEST / MIDDLE) / _OCTAVES - 0.5
         return MIDDLE * torch.exp2(pitch.clamp(limit[1], limit[0]) * _OCTAVES), (0.5 * voicing + 0.5).clamp(0, 1)
 
+    @torch.no_grad()
+    def voicing(self, latents: Tensor, steps: int) -> Tensor:
+        """Voicing (0 to 1) at `steps` points a frame, [batch, 1, frames * steps], of latents [batch, 4, frames]."""
+        with full_precision(latents):
+            slots = self.curves(latents.float())[1]
+            return F.interpolate(slots[:, None], scale_factor=float(steps // SLOTS), mode="linear")
+
     def _correlation(self, sound: Tensor) -> Tensor:
         """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic."""
         side = (_WINDOW - self.hop) // 2

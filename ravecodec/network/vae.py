@@ -105,7 +105,10 @@ class RaveNet(nn.Module):
         if self.lapped is not None:
             with full_precision(latents):
                 base = self.lapped.inverse(latents)
-        bands, sent = self.decoder(latents, noise, base, pulses)
+        voicing = None
+        if self.pitch is not None and self.config.scatter_unvoiced:
+            voicing = self.pitch.voicing(latents[:, self.tune], self.config.decimation)
+        bands, sent = self.decoder(latents, noise, base, pulses, voicing)
         if self.gain is not None:
             level = self.gain.level(latents[:, LEVEL_LATENT:])
             bands, sent = self.gain.unshape(bands, level), sent * level * self.gain.emphasis[:1, None]
