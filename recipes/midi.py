@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from archives import Found
 
 MIDI = frozenset(".mid .midi".split())
 RATE = 48000
-GAIN = 0.5  # of the synthesizer, whose default of 0.2 leaves an orchestra at -30 dB
+PEAK = 0.9  # what the loudest sample is brought to
 
 
 def rendered(root: Path, soundfont: Path) -> Iterator[Found]:
@@ -26,10 +27,11 @@ def rendered(root: Path, soundfont: Path) -> Iterator[Found]:
 
 
 def render(midi: Path, soundfont: Path) -> bytes:
-    """A MIDI file as a FLAC file at 48 kHz, in stereo."""
+    """A MIDI file as a FLAC file at 48 kHz, in stereo, its loudest sample at `PEAK`."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "out.flac"
-        command = ["fluidsynth", "-ni", "-r", str(RATE), "-g", str(GAIN), "-T", "flac", "-O", "s16", "-F", str(target)]
+        # In floating point: at any gain that suits a quiet piece a loud one would be clipped.
+        target = Path(folder) / "out.wav"
+        command = ["fluidsynth", "-ni", "-r", str(RATE), "-T", "wav", "-O", "float", "-F", str(target)]
         try:
             done = subprocess.run([*command, str(soundfont), str(midi)], capture_output=True, text=True)
         except FileNotFoundError:
@@ -38,7 +40,22 @@ def render(midi: Path, soundfont: Path) -> bytes:
             ) from None
         if done.returncode or not target.is_file():
             raise OSError(f"{midi.name}: fluidsynth: {' '.join(done.stderr.split())[-200:] or 'no sound came out'}")
-        return target.read_bytes()
+        return _levelled(target)
+
+
+def _levelled(path: Path) -> bytes:
+    """A sound file as 16-bit FLAC with its loudest sample at `PEAK`."""
+    import numpy as np
+    import soundfile
+
+    peak = max((float(np.abs(block).max()) for block in soundfile.blocks(path, 1 << 16)), default=0.0)
+    gain = PEAK / peak if peak else 1.0
+    about = soundfile.info(path)
+    out = io.BytesIO()
+    with soundfile.SoundFile(out, "w", about.samplerate, about.channels, "PCM_16", format="FLAC") as file:
+        for block in soundfile.blocks(path, 1 << 16):
+            file.write(block * gain)
+    return out.getvalue()
 
 
 def soundfont_in(root: Path) -> Path:

@@ -63,8 +63,7 @@ def test_other_ratios_and_widths_are_only_configuration() -> None:
 def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
     data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
-    data["scatter_unvoiced"] = 0
-    data |= {"envelope": 0, "envelope_detail": 0, "pitch": False}
+    data |= {"envelope": 0, "envelope_detail": 0, "pitch": False, "scatter_unvoiced": 0}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 
 
@@ -181,7 +180,7 @@ def test_signs_are_thrown_as_far_as_there_is_no_pitch() -> None:
     voiced, half, unvoiced = (steady_bands(v, scatter=5, scatter_unvoiced=1) for v in (1.0, 0.5, 0.0))
     assert torch.equal(voiced[:, :5], whole[:, :5]) and abs(alike(voiced[:, 5:])) < 0.1
     assert abs(alike(unvoiced[:, 1:])) < 0.1 and torch.equal(unvoiced[:, :1], whole[:, :1])
-    # A quarter of the signs turns, so that a product of two keeps its sign in 1 - 2 * (1/4) * (3/4) of all cases.
+    # A quarter of the signs turns: of each of two factors half is left, of their product a quarter.
     assert 0.15 < alike(half[:, 1:5]) / alike(whole[:, 1:5]) < 0.35
     assert torch.equal(unvoiced, steady_bands(None, scatter=5, scatter_unvoiced=1))
     assert torch.equal(unvoiced[:, 1:], steady_bands(None, scatter=1)[:, 1:])

@@ -65,7 +65,9 @@ def package(**changes: object) -> recipe.Package:
 
 def test_sound_is_taken_with_its_kind_and_origin(tmp_path: Path) -> None:
     sounds = {"usr/music/a.ogg": as_bytes(noise()), "usr/b.wav": as_bytes(noise(), kind="WAV"), "usr/c.txt": b"x"}
-    rows, left_out = recipe.take(package(kinds={"*/music/*": "music"}), "1.0", unpacked(tmp_path, sounds), LISTS)
+    rows, left_out = recipe.take(
+        package(kinds={"*/music/*": "music"}), "1.0", unpacked(tmp_path, sounds), LISTS
+    )
     assert [(row["path"], row["kind"]) for row in rows] == [("usr/b.wav", "effects"), ("usr/music/a.ogg", "music")]
     assert left_out == 0
     assert set(rows[0]) == set(recipe.COLUMNS)
@@ -144,17 +146,18 @@ def with_midi(root: Path) -> Path:
 
 
 def test_midi_files_are_played_by_the_largest_sound_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = tmp_path / "sound.flac"
-    sound.write_bytes(as_bytes(noise(rate=48000), 48000, "FLAC"))
+    """And what comes out three times as loud as full scale is not clipped."""
+    loud, sound = np.stack([noise(rate=48000), 10 * noise(rate=48000)], 1), tmp_path / "sound.wav"
+    soundfile.write(sound, loud, 48000, "FLOAT")
     played_by(
         tmp_path, monkeypatch, f'echo "$@" >> {tmp_path}/asked\nwhile [ "$1" != -F ]; do shift; done\ncp {sound} $2\n'
     )
     rows, left_out = recipe.take(package(kind="music", soundfont="s"), "1.0", with_midi(tmp_path), LISTS)
-    assert [(row["path"], row["kind"]) for row in rows] == [
-        ("usr/music/a.flac", "music"),
-        ("usr/music/b.flac", "music"),
-    ]
+    paths = ["usr/music/a.flac", "usr/music/b.flac"]
+    assert [(row["path"], row["kind"]) for row in rows] == [(path, "music") for path in paths]
     assert (rows[0]["rate"], rows[0]["length"], left_out) == (48000, 1.0, 0)
+    found, _ = soundfile.read(tmp_path / "sound" / paths[0])
+    np.testing.assert_allclose(found, loud * (midi.PEAK / np.abs(loud).max()), atol=2**-15)
     asked = (tmp_path / "asked").read_text().splitlines()
     assert all("large.sf2" in line and "-r 48000" in line for line in asked) and "a.MID" in asked[0]
 

@@ -19,7 +19,8 @@ class Decoder(nn.Module):
 
     Source: Caillon & Esling 2021, section 3 (waveform, loudness and noise); the harmonic source is ours, and so are the
     random signs: a network that is the same in every frame makes of a steady noise one snippet, again and again, a
-    flutter at the rate of the frames. Where no waveform is sent, its signs may as well be those of the noise.
+    flutter at the rate of the frames. Where no waveform is sent, its signs may as well be those of the noise,
+    unless it makes partials: so the voicing has a say.
     """
 
     always: Tensor
