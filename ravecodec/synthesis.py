@@ -13,7 +13,7 @@ from .analysis import BLOCK_FRAMES, GRAIN
 from .audio import Samples, from_mid_side
 from .basis import Basis
 from .network.noise import seeded_noise
-from .network.pulses import SEGMENT, SETTLE, history
+from .network.phase import SEGMENT, SETTLE, history
 from .network.vae import RaveNet
 
 CONCEALMENT = 0.7  # a lost packet's components shrink by this factor a frame, towards the mean
@@ -27,7 +27,7 @@ class Synthesis:
     def __init__(self, network: RaveNet, basis: Basis, header: Header) -> None:
         self.network, self.basis, self.header = network, basis, header
         self.preroll, self.hop = network.preroll, network.config.hop
-        # Frames before a block that are looked at: its preroll and, for the phase of partials, the pitch before that.
+        # Frames before a block that are looked at: its preroll and, for the phase of partials, frequencies before that.
         self._back = self.preroll + (SEGMENT + SETTLE if network.pitch is not None else 0)
         self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
@@ -88,11 +88,13 @@ class Synthesis:
         config = self.network.config
         begin = start - self.preroll  # of the window that the network sees
         past = history(begin)
-        tune = latents[:, self.network.tune, self._back - (start - past) :] if self.network.pitch is not None else None
+        source = None
+        if self.network.pitch is not None:
+            source = latents[:, self.network.source, self._back - (start - past) :]
         latents = latents[..., self._back - self.preroll :]
         first, length = begin * config.decimation, latents.shape[-1] * config.decimation
         seeds = [self.header.seed + CHANNEL_SEED * channel for channel in range(self.header.channels)]
         noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
-        sound = self.network.render(latents, noise, tune, past, begin)[0][:, 0]
+        sound = self.network.render(latents, noise, source, past, begin)[0][:, 0]
         block = sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T
         return np.ascontiguousarray(from_mid_side(block) if self.header.layout == Layout.MID_SIDE else block)

@@ -17,7 +17,7 @@ from ravecodec.codec import Codec, load
 from ravecodec.errors import AudioError, UsageError
 from ravecodec.modelfile import load_model, save_model
 from ravecodec.network.config import load_preset
-from ravecodec.network.pulses import SEGMENT, SETTLE
+from ravecodec.network.phase import SEGMENT, SETTLE
 from ravecodec.network.vae import RaveNet
 from ravecodec.training.calibrate import fit_tables
 

@@ -28,6 +28,10 @@ def levels(sound: torch.Tensor) -> torch.Tensor:
     return 0.5 * torch.log(sound.view(1, FRAMES, HOP).square().mean(2) + 1e-9)[:, None]
 
 
+def brought(envelope: Envelope, sound: torch.Tensor, latents: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+    return envelope.correct(sound, envelope.wanted(latents, level), level)
+
+
 def band_decibels(sound: torch.Tensor, low: float, high: float) -> float:
     inner = sound.detach()[0, 0, 4 * HOP : -4 * HOP].double().numpy()
     power = np.abs(np.fft.rfft(inner)) ** 2
@@ -51,7 +55,7 @@ def test_untouched_spectra_give_the_sound_back(envelope: Envelope) -> None:
 
 def test_sound_with_its_own_envelope_hardly_changes(envelope: Envelope) -> None:
     x = noise()
-    y = envelope.correct(x, envelope.measure(x, levels(x)), levels(x))
+    y = brought(envelope, x, envelope.measure(x, levels(x)), levels(x))
     error = (y - x)[..., 2 * HOP : -2 * HOP].square().mean() / x.square().mean()
     assert 10 * torch.log10(error) < -15
 
@@ -64,7 +68,7 @@ def test_a_band_that_lost_ten_decibels_gets_them_back(envelope: Envelope, low: f
     spectrum[..., (frequency >= low * 0.8) & (frequency < high * 1.25)] *= 10 ** (-10 / 20)
     dull = torch.fft.irfft(spectrum, n=x.shape[-1])
     assert band_decibels(dull, low, high) - band_decibels(x, low, high) == pytest.approx(-10, abs=0.5)
-    mended = envelope.correct(dull, envelope.measure(x, levels(x)), levels(x))
+    mended = brought(envelope, dull, envelope.measure(x, levels(x)), levels(x))
     assert band_decibels(mended, low, high) - band_decibels(x, low, high) == pytest.approx(0, abs=1.5)
 
 
@@ -77,7 +81,7 @@ def test_detail_tells_a_frame_s_halves_apart() -> None:
         module = Envelope(40, HOP, RATE, 100.0, detail)
         with torch.no_grad():
             module.trust.fill_(30.0)
-            y = module.correct(x, module.measure(x * loud, levels(x * loud)), levels(x * loud))
+            y = brought(module, x, module.measure(x * loud, levels(x * loud)), levels(x * loud))
         halves = y.view(FRAMES, 2, HOP // 2)[2:-2].square().mean((0, 2))
         found[detail] = float(10 * torch.log10(halves[0] / halves[1]))
     assert abs(found[0]) < 0.1 and found[40] > 0.7
@@ -94,7 +98,7 @@ def test_wild_latents_move_no_band_farther_than_the_bounds(envelope: Envelope) -
     x = noise()
     for wild in (-1e4, 1e4):
         latents = torch.full((1, envelope.latents, FRAMES), wild)
-        y = envelope.correct(x, latents, levels(x))
+        y = brought(envelope, x, latents, levels(x))
         assert torch.isfinite(y).all()
         assert y.abs().max() < x.abs().max() * np.exp(CUT)
 
@@ -119,3 +123,14 @@ def test_more_detail_than_bands_is_refused() -> None:
 def test_an_envelope_without_a_level_is_refused() -> None:
     with pytest.raises(ValueError, match="gain_shape"):
         NetworkConfig.from_dict(load_preset("tiny").to_dict() | {"gain_shape": False})
+
+
+def test_the_power_in_a_range_is_that_of_the_sound(envelope: Envelope) -> None:
+    x = noise()
+    wanted = envelope.wanted(envelope.measure(x, levels(x)), levels(x))
+    at = torch.arange(513) * (RATE / 1024)
+    inside = torch.stack([(at >= low) & (at < low + 1000) for low in (1500, 5000)]).float()
+    power = envelope.power(wanted, inside)
+    assert power.shape == (1, 2, 4 * FRAMES)
+    expected = 0.01 * inside.sum(1) / 512
+    assert (10 * torch.log10(power[0, :, 16:-16].mean(1) / expected)).abs().max() < 0.7

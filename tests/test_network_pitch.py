@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from ravecodec.network.config import NetworkConfig, load_preset
+from ravecodec.network.phase import SEGMENT, SETTLE, history
 from ravecodec.network.pitch import LATENTS, MIDDLE, Pitch
-from ravecodec.network.pulses import SEGMENT, SETTLE, TOP, history, pulse_train
+from ravecodec.network.pulses import TOP, pulse_train
 from ravecodec.network.vae import RaveNet
 
 RATE, HOP, FRAMES = 48000, 2048, 24

@@ -63,7 +63,7 @@ def test_other_ratios_and_widths_are_only_configuration() -> None:
 def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
     data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
-    data |= {"envelope": 0, "envelope_detail": 0, "pitch": False, "scatter_unvoiced": 0}
+    data |= {"envelope": 0, "envelope_detail": 0, "pitch": False, "tones": 0, "scatter_unvoiced": 0}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 
 
@@ -188,4 +188,4 @@ def test_signs_are_thrown_as_far_as_there_is_no_pitch() -> None:
 
 def test_scatter_by_voicing_needs_a_pitch() -> None:
     with pytest.raises(ValueError, match="needs pitch"):
-        replace(load_preset("tiny"), pitch=False, scatter_unvoiced=1)
+        replace(load_preset("tiny"), pitch=False, tones=0, scatter_unvoiced=1)

@@ -44,7 +44,8 @@ def test_four_clips_are_fitted_in_300_steps(paths: str) -> None:
     torch.manual_seed(0)
     config = load_preset("tiny")
     if paths != "all":
-        plain = {"gain_shape": False, "lapped": False, "harmonics": False, "pitch": False, "scatter_unvoiced": 0}
+        plain = {"gain_shape": False, "lapped": False, "harmonics": False, "pitch": False, "tones": 0}
+        plain |= {"scatter_unvoiced": 0}
         plain |= {"envelope": 0, "envelope_detail": 0}
         config = NetworkConfig.from_dict(config.to_dict() | plain)
     net = RaveNet(config)

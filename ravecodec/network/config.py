@@ -35,7 +35,7 @@ class NoiseConfig:
     channels: int = 32
 
 
-_LATER = ("envelope_lowest", "envelope_detail", "pitch", "scatter", "scatter_unvoiced")
+_LATER = ("envelope_lowest", "envelope_detail", "pitch", "tones", "scatter", "scatter_unvoiced")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class NetworkConfig:
     envelope_lowest: float = 250.0  # Hz, the centre of the envelope's lowest band
     envelope_detail: int = 0  # more latents: how the envelope changes within a frame
     pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
+    tones: int = 0  # bands from 1.5 to 8 kHz that each have two latents of a single tone, and a source of those
     scatter: int = 0  # the first sub-band whose waveform gets random signs, so that noise is not a loop (0: none)
     scatter_unvoiced: int = 0  # the first one that gets them as far as there is no pitch (0: none)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
@@ -77,6 +78,8 @@ class NetworkConfig:
             raise ValueError("envelope_detail is at most envelope")
         if self.pitch and not self.envelope:
             raise ValueError("pitch needs an envelope to shape its partials")
+        if self.tones and not self.pitch:
+            raise ValueError("tones leave to the pitch what is voiced: they need pitch")
         if self.scatter_unvoiced and not self.pitch:
             raise ValueError("scatter_unvoiced goes by the voicing: it needs pitch")
         if self.padding == "causal" and (self.gain_shape or self.lapped or self.harmonics):

@@ -72,12 +72,24 @@ class Envelope(nn.Module):
         with full_precision(sound):
             return (self._forth(sound, log_level) - self.offset[:, None]) / self.scale[:, None]
 
-    def correct(self, sound: Tensor, latents: Tensor, log_level: Tensor) -> Tensor:
-        """Sound [batch, 1, n] with its band powers brought to what latents [batch, bands, frames] say."""
+    def wanted(self, latents: Tensor, log_level: Tensor) -> Tensor:
+        """ln of the amplitudes that latents [batch, latents, frames] ask of the bands, [batch, bands, 4 frames]."""
+        relative = self._back(latents * self.scale[:, None] + self.offset[:, None])
+        relative = relative + F.interpolate(log_level, scale_factor=float(self.slots), mode="linear")
+        return F.interpolate(relative, scale_factor=float(self.parts), mode="linear", align_corners=False)
+
+    def power(self, wanted: Tensor, inside: Tensor) -> Tensor:
+        """Power [batch, n, 4 frames] of such sound in n sets of bins, `inside` [n, bins], each band's spread evenly."""
+        some = inside.sum(0) > 0
+        spread = self.shapes[:, some].T @ (wanted - 0.5 * torch.log(self.shapes.sum(1))[:, None])
+        return inside[:, some] @ torch.exp(2 * spread) / self.hop
+
+    def correct(self, sound: Tensor, wanted: Tensor, log_level: Tensor, damping: Tensor | None = None) -> Tensor:
+        """Sound [batch, 1, n] with its band powers brought to the `wanted` ones.
+
+        `damping` [batch, bins, 4 frames], if any, is added to ln of what every bin is multiplied by.
+        """
         with full_precision(sound):
-            relative = self._back(latents * self.scale[:, None] + self.offset[:, None])
-            relative = relative + F.interpolate(log_level, scale_factor=float(self.slots), mode="linear")
-            wanted = F.interpolate(relative, scale_factor=float(self.parts), mode="linear", align_corners=False)
             spectra = self._spectra(sound)
             # The level of every spectrum, smoothed as the encoder smoothed it, but at each of them.
             power = self._band_power(spectra)
@@ -86,7 +98,8 @@ class Envelope(nn.Module):
             smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
             floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
             gain = (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST)
-            gain = torch.exp(self.shapes.T @ (torch.sigmoid(self.trust)[:, None] * gain))
+            gain = self.shapes.T @ (torch.sigmoid(self.trust)[:, None] * gain)
+            gain = torch.exp(gain if damping is None else gain + damping)
             return self._resynthesise(spectra * gain.transpose(1, 2))
 
     @torch.no_grad()

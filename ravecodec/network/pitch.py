@@ -83,6 +83,12 @@ class Pitch(nn.Module):
         limit = math.log2(HIGHEST / MIDDLE) / _OCTAVES + 0.5, math.log2(LOWEST / MIDDLE) / _OCTAVES - 0.5
         return MIDDLE * torch.exp2(pitch.clamp(limit[1], limit[0]) * _OCTAVES), (0.5 * voicing + 0.5).clamp(0, 1)
 
+    def by_frame(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """F0 in Hz and voicing (0 to 1) of each frame, both [batch, 1, frames], of latents [batch, 4, frames]."""
+        hertz, voicing = (curve.unflatten(1, (-1, SLOTS)) for curve in self.curves(latents))
+        weight = voicing + 1e-6
+        return ((hertz * weight).sum(2) / weight.sum(2))[:, None], voicing.mean(2)[:, None]
+
     @torch.no_grad()
     def voicing(self, latents: Tensor, steps: int) -> Tensor:
         """Voicing (0 to 1) at `steps` points a frame, [batch, 1, frames * steps], of latents [batch, 4, frames]."""

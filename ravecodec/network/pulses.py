@@ -1,9 +1,4 @@
-"""A source of partials at multiples of a transmitted pitch.
-
-Its phase is what the pitch adds up to, and would depend on the whole sound before it. So that sound can be decoded
-from anywhere, the sum starts anew every 64 frames, and what it had come to glides to zero over the 16 frames after: a
-frequency wrong by at most 0.7 Hz for as long.
-"""
+"""A source of partials at multiples of a transmitted pitch."""
 
 from __future__ import annotations
 
@@ -13,16 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .phase import added_up
 from .pitch import SLOTS, Pitch
 
-SEGMENT, SETTLE = 64, 16  # frames between new starts, and that a start takes
 GRID = 32  # points a frame between which the frequency stands still
 TOP = 8000.0  # Hz: no partials above
-
-
-def history(first: int) -> int:
-    """The first frame whose pitch the phase at frame `first` depends on."""
-    return SEGMENT * ((first - 1 - SETTLE) // SEGMENT)
 
 
 def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int) -> Tensor:
@@ -41,24 +31,7 @@ def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int)
     total = F.interpolate(torch.stack([trust * hertz, trust], 1), scale_factor=float(spread), mode="linear")
     grid = total[:, 0] / total[:, 1]
     moved = grid * (cell / rate)  # cycles a cell
-    cells = grid.shape[1]
-    number = torch.arange(cells, device=latents.device) + (first - 1) * GRID
-    segment = torch.div(number, SEGMENT * GRID, rounding_mode="floor")
-    inside = number - segment * SEGMENT * GRID
-    phase = moved.cumsum(1) - moved
-    origin, left = torch.zeros_like(phase), torch.zeros_like(phase)
-    begins = list(range((1 - first) * GRID % (SEGMENT * GRID), cells, SEGMENT * GRID))
-    if first <= 0:  # the file's first segment has a frame more
-        begins = [-first * GRID] + [begin for begin in begins if begin > (1 - first) * GRID]
-    for before, begin in zip([None, *begins], begins, strict=False):
-        origin[:, begin:] = phase[:, begin : begin + 1]
-        if before is not None:
-            # What the segment before came to, without its whole cycles.
-            over = phase[:, begin] - phase[:, before]
-            left[:, begin:] = (over - over.round())[:, None]
-    share = (1 - inside / (SETTLE * GRID)).clamp(min=0)
-    slope = moved - left * (share > 0) / (SETTLE * GRID)
-    phase = phase - origin + left * share
+    phase, slope = added_up(moved, first, GRID)
     skip = (start - first) * GRID
     phase, slope, grid = (part[:, skip:, None] for part in (phase, slope, grid))
     ramp = (torch.arange(cell, device=latents.device) + 0.5) / cell

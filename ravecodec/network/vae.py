@@ -21,6 +21,7 @@ from .pitch import LATENTS as PITCH_LATENTS
 from .pitch import Pitch
 from .pqmf import PQMF
 from .pulses import pulse_train
+from .tones import Tones
 
 LEVEL_LATENT = -1  # with gain and shape, the last latent starts as the log level
 LAPPED_SHARE = 0.75  # of the latents, those that start as coefficients of the lapped transform
@@ -53,14 +54,17 @@ class RaveNet(nn.Module):
         self.encoder = Encoder(config, 2 * config.bands + 1 if config.gain_shape else config.bands)
         self.decoder = Decoder(config, self.pqmf)
         envelope = config.envelope + config.envelope_detail
-        free = config.latents + LEVEL_LATENT - envelope - PITCH_LATENTS * config.pitch
+        free = config.latents + LEVEL_LATENT - envelope - PITCH_LATENTS * config.pitch - 2 * config.tones
         carried = min(round(LAPPED_SHARE * config.latents), free)
         self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
         shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail
         self.envelope = Envelope(*shape) if config.envelope else None
         self.contour = slice(LEVEL_LATENT - envelope, LEVEL_LATENT)  # the latents of the envelope
         self.pitch = Pitch(config.hop, config.rate) if config.pitch else None
-        self.tune = slice(free, free + PITCH_LATENTS)  # the latents of the pitch
+        self.tones = Tones(config.tones, config.hop, config.rate) if config.tones else None
+        self.single = slice(free, free + 2 * config.tones)  # the latents of the single tones
+        self.tune = slice(self.single.stop, self.single.stop + PITCH_LATENTS)  # the latents of the pitch
+        self.source = slice(self.single.start, self.tune.stop)  # both: what a phase is the sum of
         with torch.no_grad():
             # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.
             head = self.encoder.head.weight
@@ -92,8 +96,12 @@ class RaveNet(nn.Module):
         mean = torch.cat([mean[:, :free], mean[:, free:] + measured], 1)
         if self.pitch is not None:
             # Nothing is learned about these: a phase that adds up over frames passes no useful gradient.
-            mean = _replaced(mean, self.tune, self.pitch.measure(sound))
-            scale = _replaced(scale, self.tune, self.pitch.noise.expand(len(mean), -1, mean.shape[2]))
+            pitch, noise = self.pitch.measure(sound), self.pitch.noise
+            if self.tones is not None:
+                tones = self.tones.measure(sound, *self.pitch.by_frame(pitch))
+                pitch, noise = torch.cat([tones, pitch], 1), torch.cat([self.tones.noise, noise])
+            mean = _replaced(mean, self.source, pitch)
+            scale = _replaced(scale, self.source, noise.expand(len(mean), -1, mean.shape[2]))
         return Posterior(mean, scale)
 
     def decode_bands(self, latents: Tensor, noise: Tensor, pulses: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -115,26 +123,36 @@ class RaveNet(nn.Module):
         return bands, sent
 
     def render(
-        self, latents: Tensor, noise: Tensor, tune: Tensor | None = None, first: int = 0, start: int = 0
+        self, latents: Tensor, noise: Tensor, source: Tensor | None = None, first: int = 0, start: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Sound [batch, 1, frames * hop] of latents, and the waveform sent for the lowest band [batch, 1, time].
 
         The latents [batch, latents, frames] are those of the frames from `start` on, the noise is [batch, bands, time].
-        `tune` [batch, 4, frames] are the latents of the pitch from frame `first` = `history(start)` on (None: the phase
-        of the partials begins here).
+        `source` [batch, n, frames] are the latents of tones and pitch from frame `first` = `history(start)` on (None:
+        the phase of partials begins here).
         """
+        if source is None:
+            source, first = latents[:, self.source], start
+        source = source.detach().float()
         pulses = None
         if self.pitch is not None:
-            if tune is None:
-                tune, first = latents[:, self.tune], start
             with torch.no_grad(), full_precision(latents):
-                pulses = self.pqmf(pulse_train(self.pitch, tune.float(), self.config.hop, first, start))
+                tune = source[:, self.tune.start - self.source.start :]
+                pulses = self.pqmf(pulse_train(self.pitch, tune, self.config.hop, first, start))
         bands, sent = self.decode_bands(latents, noise, pulses)
         sound = self.pqmf.inverse(bands)
         if self.envelope is None or self.gain is None:
             return sound, sent
-        log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
-        return self.envelope.correct(sound, latents[:, self.contour], log_level), sent
+        with full_precision(sound):
+            log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
+            wanted = self.envelope.wanted(latents[:, self.contour], log_level)
+            if self.tones is None:
+                return self.envelope.correct(sound, wanted, log_level), sent
+            single = source[:, : self.tones.latents]
+            damping = self.tones.damping(self.tones.curves(single[..., start - first :])[1])
+            power = self.envelope.power(wanted.detach(), self.tones.inside)
+            tones = self.tones.sound(single, power, first, start)
+            return self.envelope.correct(sound, wanted, log_level, damping) + tones, sent
 
     def decode(self, latents: Tensor, seed: int = 0, start: int = 0) -> Tensor:
         """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
@@ -169,8 +187,9 @@ class RaveNet(nn.Module):
 
     @property
     def kinds(self) -> list[range]:
-        """The latents by what they hold: what was learned freely; pitch and voicing; envelope and level."""
-        bounds = [0, self.tune.start]
+        """The latents by what they hold: what was learned freely; tones; pitch and voicing; envelope and level."""
+        bounds = [0, self.single.start]
+        bounds += [self.single.stop] * (self.tones is not None)
         bounds += [self.tune.stop] * (self.pitch is not None)
         bounds += [self.config.latents] * (self.gain is not None)
         return [range(*pair) for pair in pairwise(bounds)]
@@ -213,7 +232,7 @@ def encoder_reach(config: NetworkConfig) -> int:
     if config.lapped:
         reach = max(reach, 3 * config.decimation)
     if config.pitch:
-        reach = max(reach, 3 * config.decimation)
+        reach = max(reach, (4 if config.tones else 3) * config.decimation)
     return math.ceil(reach)
 
 
