@@ -22,7 +22,7 @@ LOWEST, HIGHEST = 1500.0, 8000.0  # Hz: below it waveform is sent, above it no e
 _AROUND = 20  # bins to either side that a peak is compared with
 _REACH, _SLACK, _WEIGHT = 4, 2, 0.8  # spectra to either side, bins between neighbours, and what they count
 _STEADY = (1.1, 1.4)
-_FULL = 1.4  # a tone's share of its band's power is taken this much larger: what leaks out of its peak
+_FULL = 1.8  # a tone's share of its band's power is taken this much larger: peaks leak, and noise would cover it
 _MOST = 0.97  # the largest share: 15 dB over the noise
 _FAINT = 0.1  # a strength that is not worth a place
 _NEAR = 40.0  # Hz: a tone that is not that near to one in a neighbouring frame is none
@@ -43,6 +43,7 @@ class Tones(nn.Module):
     halves: Tensor
     inside: Tensor
     noise: Tensor
+    rest: Tensor
 
     def __init__(self, bands: int, hop: int, rate: int) -> None:
         super().__init__()
@@ -61,6 +62,9 @@ class Tones(nn.Module):
         self.register_buffer("inside", inside, persistent=False)
         noise = torch.cat([NOISE[0] / self.halves, torch.full_like(self.halves, NOISE[1])])
         self.register_buffer("noise", noise, persistent=False)
+        # What the latents are where there is no tone.
+        rest = torch.cat([torch.zeros_like(self.halves), -torch.ones_like(self.halves)])
+        self.register_buffer("rest", rest, persistent=False)
 
     @property
     def latents(self) -> int:

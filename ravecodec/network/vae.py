@@ -188,8 +188,7 @@ class RaveNet(nn.Module):
     @property
     def kinds(self) -> list[range]:
         """The latents by what they hold: what was learned freely; tones; pitch and voicing; envelope and level."""
-        bounds = [0, self.single.start]
-        bounds += [self.single.stop] * (self.tones is not None)
+        bounds = [0, *range(self.single.start, self.single.stop + 1)]  # a tone's place and strength are not to be mixed
         bounds += [self.tune.stop] * (self.pitch is not None)
         bounds += [self.config.latents] * (self.gain is not None)
         return [range(*pair) for pair in pairwise(bounds)]

@@ -103,6 +103,10 @@ def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tup
     mean = found.means.mean(0, dtype=np.float64)
     centred = found.means - mean
     covariance = centred.T.astype(np.float64) @ centred / len(centred)
+    if net.tones is not None:
+        # Where there is no tone nothing is to sound: that is to be an integer at every step, and what is assumed of
+        # components that are not sent.
+        mean[net.single] = net.tones.rest[:, 0].numpy()
     groups = {"all": None, "kinds": net.kinds, "none": [[i] for i in range(len(mean))]}
 
     def fitted(name: str) -> Basis:
