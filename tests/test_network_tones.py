@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from ravecodec.network.config import NetworkConfig, load_preset
 from ravecodec.network.phase import SEGMENT, SETTLE, history
 from ravecodec.network.tones import HIGHEST, LOWEST, Tones
 from ravecodec.network.vae import RaveNet
+from ravecodec.training.calibrate import Statistics, choose_basis
 
 RATE, HOP, FRAMES = 48000, 2048, 24
 INNER = slice(4, -4)
@@ -213,6 +215,25 @@ def test_a_network_with_tones_rings_where_one_without_hisses() -> None:
     at = torch.fft.rfftfreq(len(y), 1 / RATE, dtype=torch.float64)
     near = spectrum[(at - hertz).abs() < 15].sum()
     assert near > 4 * spectrum[((at - hertz).abs() < 150) & ((at - hertz).abs() > 15)].sum()
+
+
+def test_no_tone_is_exactly_that_at_every_step_and_when_nothing_is_sent() -> None:
+    torch.manual_seed(0)
+    net = RaveNet(load_preset("tiny")).eval()
+    dice = np.random.default_rng(0)
+    means = dice.standard_normal((200, net.config.latents)).astype(np.float32)
+    basis = choose_basis(net, Statistics(means, np.full(net.config.latents, 0.01)), "none")[1]
+    assert net.tones is not None
+    rest = net.tones.rest[:, 0].numpy()
+    latents = basis.mean[:, None].copy()
+    np.testing.assert_array_equal(latents[net.single, 0], rest)
+    for q in (-16, 0, 24):
+        codes = np.rint(basis.rotate(latents, len(means[0])) / basis.steps(q)[:, None])
+        np.testing.assert_array_equal(basis.restore(codes * basis.steps(q)[:, None])[net.single, 0], rest)
+    np.testing.assert_array_equal(basis.restore(np.zeros((3, 1)))[net.single, 0], rest)
+    # Finely placed, but of no use before there is an envelope.
+    order = basis.vectors.argmax(1)
+    assert min(np.flatnonzero((order >= net.single.start) & (order < net.single.stop))) > 100
 
 
 def test_tones_need_a_pitch() -> None:

@@ -27,6 +27,7 @@ JUDGED_STEPS = (-2, 6)  # at which rotations are compared
 ROTATIONS = ("all", "kinds", "none")
 LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
+LATER = 4.0  # how much smaller single tones are made in the order of components
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,12 @@ def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tup
         # Where there is no tone nothing is to sound: that is to be an integer at every step, and what is assumed of
         # components that are not sent.
         mean[net.single] = net.tones.rest[:, 0].numpy()
+    unit = np.sqrt(found.variance)
+    unit[net.single] *= LATER  # finely placed, but of no use before there is an envelope
     groups = {"all": None, "kinds": net.kinds, "none": [[i] for i in range(len(mean))]}
 
     def fitted(name: str) -> Basis:
-        return fit_basis(mean, covariance, len(centred), found.variance, np.sqrt(found.variance), groups[name])
+        return fit_basis(mean, covariance, len(centred), found.variance, unit, groups[name])
 
     if rotation != "auto":
         return rotation, fitted(rotation)
