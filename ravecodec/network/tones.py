@@ -26,7 +26,7 @@ _FULL = 1.8  # a tone's share of its band's power is taken this much larger: pea
 _MOST = 0.97  # the largest share: 15 dB over the noise
 _FAINT = 0.1  # a strength that is not worth a place
 _NEAR = 40.0  # Hz: a tone that is not that near to one in a neighbouring frame is none
-_EXPLAINED = 0.07  # of F0: so near to one of its multiples a peak is left to the pulses
+_EXPLAINED = 0.04  # of F0: so near to one of its multiples a peak is left to the pulses
 NOISE = (6.5, 0.2)  # posterior scales: of a place in Hz, of a strength (a step tells a tone from none)
 ROW = 64  # samples along which an amplitude is a line
 
