@@ -130,7 +130,15 @@ def test_the_power_in_a_range_is_that_of_the_sound(envelope: Envelope) -> None:
     wanted = envelope.wanted(envelope.measure(x, levels(x)), levels(x))
     at = torch.arange(513) * (RATE / 1024)
     inside = torch.stack([(at >= low) & (at < low + 1000) for low in (1500, 5000)]).float()
-    power = envelope.power(wanted, inside)
+    power = envelope.power(wanted, levels(x), inside)
     assert power.shape == (1, 2, 4 * FRAMES)
     expected = 0.01 * inside.sum(1) / 512
     assert (10 * torch.log10(power[0, :, 16:-16].mean(1) / expected)).abs().max() < 0.7
+
+
+def test_a_wild_latent_is_no_shot(envelope: Envelope) -> None:
+    x = noise()
+    latents = envelope.measure(x, levels(x))
+    latents[:, 0] = 60
+    power = envelope.power(envelope.wanted(latents, levels(x)), levels(x), torch.ones(1, 513))
+    assert power.max() < 40 * 0.01 * 40  # every band at most as loud as all the sound was, and a little more

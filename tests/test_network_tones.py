@@ -37,7 +37,7 @@ def measured(tones: Tones, sound: torch.Tensor, f0: float = 180.0, voicing: floa
 
 def latents_of(tones: Tones, hertz: float, frames: int, strength: float = 1.0) -> torch.Tensor:
     x = torch.cat([torch.zeros(1, tones.bands, frames), -torch.ones(1, tones.bands, frames)], 1)
-    band = int((hertz >= tones.centres + tones.halves).sum())
+    band = band_of(tones, hertz)
     x[:, band] = (hertz - tones.centres[band]) / tones.halves[band]
     x[:, tones.bands + band] = 2 * strength - 1
     return x
@@ -66,6 +66,14 @@ def test_tones_of_several_bands_are_found_together(tones: Tones) -> None:
         assert (found[0, band, INNER] - f).abs().max() < 2 and strength[0, band, INNER].min() > 0.7
 
 
+@pytest.mark.parametrize("pair", [(2360.0, 2520.0), (2520.0, 2360.0)])
+def test_of_two_tones_in_a_band_the_louder_is_taken(tones: Tones, pair: tuple[float, float]) -> None:
+    assert band_of(tones, pair[0]) == band_of(tones, pair[1])
+    band = band_of(tones, pair[0])
+    found, strength = tones.curves(measured(tones, tone(pair[0], 0.01) + tone(pair[1], 0.3)))
+    assert (found[0, band, INNER] - pair[1]).abs().max() < 2 and strength[0, band, INNER].min() > 0.7
+
+
 def test_a_slide_is_followed(tones: Tones) -> None:
     seconds = torch.arange(FRAMES * HOP, dtype=torch.float64) / RATE
     hertz = 2050 + 60 * torch.sin(2 * math.pi * 0.7 * seconds)
@@ -76,13 +84,19 @@ def test_a_slide_is_followed(tones: Tones) -> None:
     assert (found[0, band] - hertz[HOP // 2 :: HOP])[INNER].abs().max() < 8
 
 
-@pytest.mark.parametrize("kind", ["silence", "noise", "clicks"])
+@pytest.mark.parametrize("kind", ["silence", "noise", "clicks", "wall", "rounded"])
 def test_what_has_no_tone_leaves_the_latents_at_rest(tones: Tones, kind: str) -> None:
     x = torch.zeros(1, 1, 100 * HOP)
     if kind == "noise":
         x = noise(0.1, frames=100)
     if kind == "clicks":
         x[..., ::7001] = 0.5
+    if kind == "wall":  # as where sound of 11.025 kHz was brought to 48
+        spectrum = torch.fft.rfft(noise(0.1, frames=100))
+        spectrum[..., int(5300 / RATE * x.shape[2]) :] *= 1e-5
+        x = torch.fft.irfft(spectrum)
+    if kind == "rounded":
+        x = torch.round(tone(440.0, frames=100) * 32767) / 32767
     latents = measured(tones, x)
     place, strength = latents.split(tones.bands, 1)
     assert (strength == -1).float().mean() > 0.97
@@ -240,3 +254,11 @@ def test_tones_need_a_pitch() -> None:
     plain = load_preset("tiny").to_dict() | {"pitch": False, "scatter_unvoiced": 0}
     with pytest.raises(ValueError, match="need pitch"):
         NetworkConfig.from_dict(plain)
+
+
+def test_too_few_latents_and_too_short_a_hop_are_refused() -> None:
+    plain = load_preset("tiny").to_dict()
+    with pytest.raises(ValueError, match="16 latents are too few"):
+        NetworkConfig.from_dict(plain | {"latents": 16})
+    with pytest.raises(ValueError, match="hop of at least 512"):
+        NetworkConfig.from_dict(plain | {"ratios": [4, 2, 1, 1]})

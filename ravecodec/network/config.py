@@ -80,6 +80,10 @@ class NetworkConfig:
             raise ValueError("pitch needs an envelope to shape its partials")
         if self.tones and not self.pitch:
             raise ValueError("tones leave to the pitch what is voiced: they need pitch")
+        if self.tones and self.hop < 512:
+            raise ValueError(f"tones need a hop of at least 512 samples to be told apart, not {self.hop}")
+        if self.gain_shape and self.latents <= self.measured:
+            raise ValueError(f"{self.latents} latents are too few: {self.measured} of them are measured")
         if self.scatter_unvoiced and not self.pitch:
             raise ValueError("scatter_unvoiced goes by the voicing: it needs pitch")
         if self.padding == "causal" and (self.gain_shape or self.lapped or self.harmonics):
@@ -97,6 +101,11 @@ class NetworkConfig:
     def hop(self) -> int:
         """Samples of sound per latent frame."""
         return self.bands * self.decimation
+
+    @property
+    def measured(self) -> int:
+        """Latents that start as something measured, with gain_shape: level, envelope, pitch and voicing, tones."""
+        return 1 + self.envelope + self.envelope_detail + 4 * self.pitch + 2 * self.tones
 
     @property
     def causal(self) -> bool:

@@ -78,11 +78,15 @@ class Envelope(nn.Module):
         relative = relative + F.interpolate(log_level, scale_factor=float(self.slots), mode="linear")
         return F.interpolate(relative, scale_factor=float(self.parts), mode="linear", align_corners=False)
 
-    def power(self, wanted: Tensor, inside: Tensor) -> Tensor:
-        """Power [batch, n, 4 frames] of such sound in n sets of bins, `inside` [n, bins], each band's spread evenly."""
-        some = inside.sum(0) > 0
-        spread = self.shapes[:, some].T @ (wanted - 0.5 * torch.log(self.shapes.sum(1))[:, None])
-        return inside[:, some] @ torch.exp(2 * spread) / self.hop
+    def power(self, wanted: Tensor, log_level: Tensor, inside: Tensor) -> Tensor:
+        """Power [batch, n, 4 frames] that `wanted` amplitudes make in n sets of bins, `inside` [n, bins].
+
+        Each band's is spread evenly over its bins.
+        """
+        # No band has more than all the sound: a lost or wild latent must not become a shot.
+        whole = F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest") + 0.5 * math.log(self.hop) + 1.0
+        density = torch.minimum(wanted, whole) - 0.5 * torch.log(self.shapes.sum(1))[:, None]
+        return inside @ torch.exp(2 * self.shapes.T @ density) / self.hop
 
     def correct(self, sound: Tensor, wanted: Tensor, log_level: Tensor, damping: Tensor | None = None) -> Tensor:
         """Sound [batch, 1, n] with its band powers brought to the `wanted` ones.

@@ -1,8 +1,8 @@
 """Pitch and voicing of sound, measured: what lets a decoder make partials that no waveform was sent for.
 
 An autocorrelation of the compressed low spectrum (after Tolonen & Karjalainen 2000, "A computationally efficient
-multipitch analysis model"), its peaks followed over a few spectra by dynamic programming as in RAPT (Talkin 1995), but
-no farther than a fixed reach: what a frame holds must not depend on where a stream was cut.
+multipitch analysis model"), its peaks followed over a few spectra, no farther than a fixed reach: what a frame holds
+must not depend on where a stream was cut.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import full_precision
+from .paths import along_paths
 
 SLOTS = 2  # values of pitch, and of voicing, a latent frame
 LATENTS = 2 * SLOTS
@@ -22,7 +23,6 @@ _OCTAVES = 0.5  # that one unit of a pitch latent stands for
 _WINDOW, _TOP = 2048, 1500.0  # samples and Hz that are looked at
 _POWER = 0.5  # of the power spectrum: formants count less than in a plain autocorrelation
 _GRID = 48  # candidates an octave
-_REACH, _SLACK, _WEIGHT = 4, 2, 0.8  # spectra to either side, candidates between neighbours, and what they count
 _SHORT = 0.02  # handicap of an octave down: multiples of the period fit as well
 _VOICED = (0.28, 0.38)  # autocorrelation at which voicing begins and is full
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
@@ -108,12 +108,8 @@ class Pitch(nn.Module):
     def _follow(self, correlation: Tensor) -> tuple[Tensor, Tensor]:
         """F0 in Hz and the autocorrelation there, [batch, spectra]."""
         score = correlation - self.handicap
-        forward, backward = score, score
-        for _ in range(_REACH):
-            forward = score + _WEIGHT * _near(F.pad(forward[:, :-1], (0, 0, 1, 0)))
-            backward = score + _WEIGHT * _near(F.pad(backward[:, 1:], (0, 0, 0, 1)))
         last = score.shape[-1] - 1
-        best = (forward + backward - score)[..., 1:-1].argmax(-1) + 1
+        best = along_paths(score)[..., 1:-1].argmax(-1) + 1
 
         def at(place: Tensor) -> Tensor:
             return correlation.gather(-1, place[..., None])[..., 0]
@@ -125,7 +121,3 @@ class Pitch(nn.Module):
         bend = before - 2 * here + after
         shift = torch.where(bend < -1e-6, 0.5 * (before - after) / bend, torch.zeros_like(bend)).clamp(-0.5, 0.5)
         return HIGHEST * torch.exp2(-(best + shift) / _GRID), here
-
-
-def _near(score: Tensor) -> Tensor:
-    return F.max_pool1d(score, 2 * _SLACK + 1, 1, _SLACK)

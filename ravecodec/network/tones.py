@@ -3,8 +3,8 @@
 Music's partials from 1.5 to 8 kHz are those of many notes and follow from no one pitch. Frequency and strength of one
 tone a band are sinusoidal coding after McAulay & Quatieri 1986, "Speech analysis/synthesis based on a sinusoidal
 representation"; but a band's tone, not a track that is born and dies, is what has a place among the latents. Which
-peaks are tones is told by dynamic programming over a fixed reach: what a frame holds must not depend on where a stream
-was cut.
+peaks are tones is told by following them over a fixed reach: what a frame holds must not depend on where a stream was
+cut.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .envelope import DEPTH
 from .layers import full_precision
+from .paths import TOTAL, along_paths
 from .phase import added_up
 
 LOWEST, HIGHEST = 1500.0, 8000.0  # Hz: below it waveform is sent, above it no ear tells a tone from a narrow noise
 _AROUND = 20  # bins to either side that a peak is compared with
-_REACH, _SLACK, _WEIGHT = 4, 2, 0.8  # spectra to either side, bins between neighbours, and what they count
-_STEADY = (1.1, 1.4)
+# Nats above its surroundings, on the mean along a path, at which a peak begins to be a tone, and is one: of white
+# noise 2 in 10000 frames and bands pass the first.
+_STEADY = (0.9, 1.2)
 _FULL = 1.8  # a tone's share of its band's power is taken this much larger: peaks leak, and noise would cover it
 _MOST = 0.97  # the largest share: 15 dB over the noise
 _FAINT = 0.1  # a strength that is not worth a place
@@ -92,26 +95,30 @@ class Tones(nn.Module):
         padded = F.pad(sound[:, 0], (self.hop, self.hop))
         spectra = torch.fft.rfft(padded.unfold(-1, size, hop) * self.window)
         first, last = self._spans[0][0] - _AROUND - 1, self._spans[-1][1] + _AROUND + 1
-        power = (spectra.real.square() + spectra.imag.square())[..., first:last]
-        level = 0.5 * torch.log(power + 1e-10)
-        around = F.avg_pool1d(level, 2 * _AROUND + 1, 1, _AROUND, count_include_pad=False)
-        steady = _steadiness((level - around).clamp(-1, 3))[:, 1::2]  # at the middles of frames
-        power, level = power[:, 1::2], level[:, 1::2]
-        peak = F.max_pool1d(level, 3, 1, 1) == level
-        steady = torch.where(peak, steady, torch.full_like(steady, -9.0))
+        power = (spectra.real.square() + spectra.imag.square())[:, :, :last]
+        # What the envelope cannot tell from nothing has no tones.
+        floor = DEPTH**2 * power[:, 1::2].sum(-1) + 1e-9
+        level = 0.5 * torch.log(power[..., first:] + 1e-10)
+        # Beside a wall in the spectrum one side is empty: what counts is how far a peak stands out of the louder one.
+        side = F.avg_pool1d(F.pad(level, (_AROUND, _AROUND), mode="replicate"), _AROUND, 1)
+        around = torch.maximum(side[..., : level.shape[2]], side[..., _AROUND + 1 :])
+        steady = along_paths((level - around).clamp(-1, 3))[:, 1::2] / TOTAL  # at the middles of frames
+        power, level = power[:, 1::2, first:], level[:, 1::2]
+        gate = ((steady - _STEADY[0]) / (_STEADY[1] - _STEADY[0])).clamp(0, 1)
+        gate = gate * (F.max_pool1d(level, 3, 1, 1) == level)
         places, strengths = [], []
         for span in self._spans:
             low, high = span[0] - first, span[1] - first
-            score, at = steady[..., low:high].max(-1)
-            before, here, after = (level.gather(-1, (low + at + d)[..., None])[..., 0] for d in (-1, 0, 1))
+            at = (gate * power)[..., low:high].argmax(-1) + low
+            before, here, after = (level.gather(-1, (at + d)[..., None])[..., 0] for d in (-1, 0, 1))
             bend = before - 2 * here + after
             shift = torch.where(bend < -1e-6, 0.5 * (before - after) / bend, torch.zeros_like(bend))
-            places.append((span[0] + at + shift.clamp(-0.5, 0.5)) * (self.rate / size))
+            places.append((first + at + shift.clamp(-0.5, 0.5)) * (self.rate / size))
             # Under this window two thirds of the power of a sinusoid are in its highest bin.
             whole = power[..., low:high].sum(-1)
             share = (_FULL * 1.5 * torch.exp(2 * here) / (whole + 1e-9)).clamp(0, _MOST)
-            gate = ((score - _STEADY[0]) / (_STEADY[1] - _STEADY[0])).clamp(0, 1)
-            strengths.append(1 - torch.sqrt(1 - share * gate))
+            share = share * gate.gather(-1, at[..., None])[..., 0] * (whole > floor)
+            strengths.append(1 - torch.sqrt(1 - share))
         return torch.stack(places, 1), torch.stack(strengths, 1)
 
     def curves(self, latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,15 +185,3 @@ def _between_middles(level: Tensor, rows: int) -> Tensor:
     edges = 0.5 * (F.pad(fine, (1, 0), mode="replicate") + F.pad(fine, (0, 1), mode="replicate"))
     return F.pad(edges, (rows // 2, rows // 2), mode="replicate").unfold(-1, rows + 1, rows)
 
-
-def _steadiness(above: Tensor) -> Tensor:
-    """Mean of nats above the surroundings along the best path through each point, [batch, spectra, bins]."""
-    forward, backward = above, above
-    for _ in range(_REACH):
-        forward = above + _WEIGHT * _near(F.pad(forward[:, :-1], (0, 0, 1, 0)))
-        backward = above + _WEIGHT * _near(F.pad(backward[:, 1:], (0, 0, 0, 1)))
-    return (forward + backward - above) / (2 * sum(_WEIGHT**i for i in range(_REACH + 1)) - 1)
-
-
-def _near(score: Tensor) -> Tensor:
-    return F.max_pool1d(score, 2 * _SLACK + 1, 1, _SLACK)

@@ -33,10 +33,14 @@ class Posterior:
 
     mean: Tensor
     scale: Tensor
+    still: slice | None = None  # latents that are not drawn: a codec sends no tone as exactly that, noise would ring
 
     def sample(self) -> Tensor:
         """Draw latents (training only: the codec uses the mean)."""
-        return self.mean + self.scale * torch.randn_like(self.scale)
+        drawn = self.scale * torch.randn_like(self.scale)
+        if self.still is not None:
+            drawn[:, self.still] = 0
+        return self.mean + drawn
 
     def kl(self) -> Tensor:
         """Kullback-Leibler divergence to the unit normal, in nats, [batch, latents, frames]."""
@@ -102,7 +106,7 @@ class RaveNet(nn.Module):
                 pitch, noise = torch.cat([tones, pitch], 1), torch.cat([self.tones.noise, noise])
             mean = _replaced(mean, self.source, pitch)
             scale = _replaced(scale, self.source, noise.expand(len(mean), -1, mean.shape[2]))
-        return Posterior(mean, scale)
+        return Posterior(mean, scale, self.single)
 
     def decode_bands(self, latents: Tensor, noise: Tensor, pulses: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time].
@@ -150,7 +154,7 @@ class RaveNet(nn.Module):
                 return self.envelope.correct(sound, wanted, log_level), sent
             single = source[:, : self.tones.latents]
             damping = self.tones.damping(self.tones.curves(single[..., start - first :])[1])
-            power = self.envelope.power(wanted.detach(), self.tones.inside)
+            power = self.envelope.power(wanted.detach(), log_level.detach(), self.tones.inside)
             tones = self.tones.sound(single, power, first, start)
             return self.envelope.correct(sound, wanted, log_level, damping) + tones, sent
 
@@ -187,8 +191,8 @@ class RaveNet(nn.Module):
 
     @property
     def kinds(self) -> list[range]:
-        """The latents by what they hold: what was learned freely; tones; pitch and voicing; envelope and level."""
-        bounds = [0, *range(self.single.start, self.single.stop + 1)]  # a tone's place and strength are not to be mixed
+        """Latents that may be mixed: those learned freely; each of a tone alone; pitch and voicing; envelope, level."""
+        bounds = [0, *range(self.single.start, self.single.stop + 1)]
         bounds += [self.tune.stop] * (self.pitch is not None)
         bounds += [self.config.latents] * (self.gain is not None)
         return [range(*pair) for pair in pairwise(bounds)]

@@ -63,9 +63,6 @@ class Representation(nn.Module):
         """Losses of sound [batch, 1, n]: those of `fidelity`, and kl in nats per frame."""
         posterior = self.net.encode(x)
         latents = posterior.sample()
-        if self.net.tones is not None:
-            # A codec sends no tone as exactly that; a sampled strength would ring a little everywhere.
-            latents[:, self.net.single] = posterior.mean[:, self.net.single]
         y, sent = self.net.render(latents, training_noise(self.net, x))
         # Of the first frame everything is new: a packet has many more frames than a crop.
         kl = self.prior.kl(posterior, latents)[..., 1:].sum(1).mean()
