@@ -35,7 +35,7 @@ class NoiseConfig:
     channels: int = 32
 
 
-_LATER = ("envelope_lowest", "envelope_detail", "pitch", "tones", "scatter", "scatter_unvoiced")
+_LATER = ("envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "tones", "scatter", "scatter_unvoiced")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class NetworkConfig:
     envelope: int = 0  # latents that carry the spectral envelope, which the decoded sound is brought to
     envelope_lowest: float = 250.0  # Hz, the centre of the envelope's lowest band
     envelope_detail: int = 0  # more latents: how the envelope changes within a frame
+    envelope_rounds: int = 1  # in which decoded sound is brought to the envelope
     pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
     tones: int = 0  # bands from 1.5 to 8 kHz that each have two latents of a single tone, and a source of those
     scatter: int = 0  # the first sub-band whose waveform gets random signs, so that noise is not a loop (0: none)
@@ -74,6 +75,8 @@ class NetworkConfig:
                 raise ValueError(f"norm is 'none' or 'batch', not {side.norm!r}")
         if self.envelope and not self.gain_shape:
             raise ValueError("an envelope is relative to the level: it needs gain_shape")
+        if self.envelope_rounds < 1:
+            raise ValueError("envelope_rounds is at least 1")
         if self.envelope_detail > self.envelope:
             raise ValueError("envelope_detail is at most envelope")
         if self.pitch and not self.envelope:

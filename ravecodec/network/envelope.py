@@ -43,8 +43,11 @@ class Envelope(nn.Module):
     offset: Tensor
     scale: Tensor
 
-    def __init__(self, bands: int, hop: int, rate: int, lowest: float = 250.0, detail: int = 0) -> None:
+    def __init__(
+        self, bands: int, hop: int, rate: int, lowest: float = 250.0, detail: int = 0, rounds: int = 1
+    ) -> None:
         super().__init__()
+        self.rounds = rounds  # in which sound is brought to the envelope
         self.hop = hop // PARTS  # between spectra
         self.slots = 2 if detail else 1  # values of the envelope a frame
         self.parts = PARTS // self.slots  # spectra a value
@@ -94,17 +97,24 @@ class Envelope(nn.Module):
         `damping` [batch, bins, 4 frames], if any, is added to ln of what every bin is multiplied by.
         """
         with full_precision(sound):
-            spectra = self._spectra(sound)
-            # The level of every spectrum, smoothed as the encoder smoothed it, but at each of them.
-            power = self._band_power(spectra)
-            batch, bands, parts = power.shape
-            padded = F.pad(power.flatten(0, 1)[:, None], (self.parts, self.parts), mode="replicate")
-            smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
             floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
-            gain = (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST)
-            gain = self.shapes.T @ (torch.sigmoid(self.trust)[:, None] * gain)
-            gain = torch.exp(gain if damping is None else gain + damping)
-            return self._resynthesise(spectra * gain.transpose(1, 2))
+            trust = torch.sigmoid(self.trust)
+            for _ in range(self.rounds - 1):
+                # Spectra overlap, so that one round does not get there; where little is trusted it is not to add up.
+                sound = self._round(sound, wanted, floor, trust**8)
+            return self._round(sound, wanted, floor, trust, damping)
+
+    def _round(
+        self, sound: Tensor, wanted: Tensor, floor: Tensor, trust: Tensor, damping: Tensor | None = None
+    ) -> Tensor:
+        spectra = self._spectra(sound)
+        # The level of every spectrum, smoothed as the encoder smoothed it, but at each of them.
+        power = self._band_power(spectra)
+        batch, bands, parts = power.shape
+        padded = F.pad(power.flatten(0, 1)[:, None], (self.parts, self.parts), mode="replicate")
+        smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
+        gain = self.shapes.T @ (trust[:, None] * (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST))
+        return self._resynthesise(spectra * torch.exp(gain if damping is None else gain + damping).transpose(1, 2))
 
     @torch.no_grad()
     def adapt(self, sound: Tensor, log_level: Tensor) -> None:

@@ -62,7 +62,7 @@ class RaveNet(nn.Module):
         carried = min(round(LAPPED_SHARE * config.latents), free)
         self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
         shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail
-        self.envelope = Envelope(*shape) if config.envelope else None
+        self.envelope = Envelope(*shape, config.envelope_rounds) if config.envelope else None
         self.contour = slice(LEVEL_LATENT - envelope, LEVEL_LATENT)  # the latents of the envelope
         self.pitch = Pitch(config.hop, config.rate) if config.pitch else None
         self.tones = Tones(config.tones, config.hop, config.rate) if config.tones else None
@@ -250,5 +250,5 @@ def decoder_reach(config: NetworkConfig) -> int:
             reach += step
             step //= config.ratios[::-1][i]
     reach += 6 + 2 * config.noise.hop + (80 if config.harmonics else 0)
-    reach += 2 * config.decimation if config.envelope else 0
+    reach += 2 * config.decimation * config.envelope_rounds if config.envelope else 0
     return math.ceil(reach * (2 if config.causal else 1))
