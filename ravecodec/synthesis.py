@@ -95,6 +95,6 @@ class Synthesis:
         first, length = begin * config.decimation, latents.shape[-1] * config.decimation
         seeds = [self.header.seed + CHANNEL_SEED * channel for channel in range(self.header.channels)]
         noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
-        sound = self.network.render(latents, noise, source, past, begin)[0][:, 0]
+        sound = self.network.render(latents, noise, source, past, begin, float(self.header.step))[0][:, 0]
         block = sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T
         return np.ascontiguousarray(from_mid_side(block) if self.header.layout == Layout.MID_SIDE else block)

@@ -101,7 +101,7 @@ def test_blocks_equal_one_pass_of_the_network_over_everything(codec: Codec) -> N
         coded = codes_of(data, codec)[0].T
         assert np.abs(exact - coded)[:, inner].max() < 0.501
         latents = codec.basis.restore(coded * steps).astype(np.float32)
-        once = codec.network.decode(torch.from_numpy(latents)[None], seed=header.seed)[0, 0].numpy()
+        once = codec.network.decode(torch.from_numpy(latents)[None], seed=header.seed, step=header.step)[0, 0].numpy()
     decoded, _ = codec.decode(data)
     span = slice(codec.preroll * HOP, (600 - codec.preroll) * HOP)
     assert np.abs(decoded - once)[span].max() < 1e-4

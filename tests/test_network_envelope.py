@@ -142,3 +142,20 @@ def test_a_wild_latent_is_no_shot(envelope: Envelope) -> None:
     latents[:, 0] = 60
     power = envelope.power(envelope.wanted(latents, levels(x)), levels(x), torch.ones(1, 513))
     assert power.max() < 40 * 0.01 * 40  # every band at most as loud as all the sound was, and a little more
+
+
+def test_a_second_round_comes_nearer_unless_the_step_is_coarse(envelope: Envelope) -> None:
+    x = noise()
+    x[..., 9 * HOP :] *= 0.1
+    latents, level = envelope.measure(x, levels(x)), levels(x)
+    wanted = envelope.wanted(latents, level)
+
+    def wrong(step: float) -> float:
+        y = envelope.correct(noise(1), wanted, level, step=step)
+        return float((envelope.measure(y, level) - latents)[..., 2:-2].square().mean().detach())
+
+    once = wrong(0)
+    envelope.rounds = 2
+    assert wrong(0) < 0.8 * once
+    assert wrong(30) == pytest.approx(once)
+    assert wrong(0) < wrong(6) < once

@@ -19,6 +19,7 @@ from .layers import full_precision
 PARTS = 4  # spectra a latent frame
 HIGHEST = 18000.0  # Hz, the centre of the highest band
 DEPTH = 1e-3  # how far below the level of the sound a band is followed
+FINE, COARSE = 2.0, 10.0  # steps up to which an envelope is worth all of a second round, and from which nothing of it
 BOOST, CUT = 2.0, 4.0  # largest correction, nats of amplitude
 
 
@@ -91,17 +92,27 @@ class Envelope(nn.Module):
         density = torch.minimum(wanted, whole) - 0.5 * torch.log(self.shapes.sum(1))[:, None]
         return inside @ torch.exp(2 * self.shapes.T @ density) / self.hop
 
-    def correct(self, sound: Tensor, wanted: Tensor, log_level: Tensor, damping: Tensor | None = None) -> Tensor:
-        """Sound [batch, 1, n] with its band powers brought to the `wanted` ones.
+    def correct(
+        self,
+        sound: Tensor,
+        wanted: Tensor,
+        log_level: Tensor,
+        damping: Tensor | None = None,
+        step: Tensor | float = 0.0,
+    ) -> Tensor:
+        """Sound [batch, 1, n] with its band powers brought to the `wanted` ones, that came with a quantiser's `step`.
 
-        `damping` [batch, bins, 4 frames], if any, is added to ln of what every bin is multiplied by.
+        `damping` [batch, bins, 4 frames], if any, is added to ln of what every bin is multiplied by. The step is in
+        eighths of an octave, a number or [batch, 1]: what came coarsely is not worth more rounds.
         """
         with full_precision(sound):
             floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
             trust = torch.sigmoid(self.trust)
             for _ in range(self.rounds - 1):
                 # Spectra overlap, so that one round does not get there; where little is trusted it is not to add up.
-                sound = self._round(sound, wanted, floor, trust**8)
+                worth = (COARSE - step) / (COARSE - FINE)
+                worth = worth.clamp(0, 1) if isinstance(worth, Tensor) else min(max(worth, 0.0), 1.0)
+                sound = self._round(sound, wanted, floor, worth * trust**8)
             return self._round(sound, wanted, floor, trust, damping)
 
     def _round(
@@ -113,7 +124,7 @@ class Envelope(nn.Module):
         batch, bands, parts = power.shape
         padded = F.pad(power.flatten(0, 1)[:, None], (self.parts, self.parts), mode="replicate")
         smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
-        gain = self.shapes.T @ (trust[:, None] * (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST))
+        gain = self.shapes.T @ (trust[..., None] * (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST))
         return self._resynthesise(spectra * torch.exp(gain if damping is None else gain + damping).transpose(1, 2))
 
     @torch.no_grad()

@@ -127,13 +127,19 @@ class RaveNet(nn.Module):
         return bands, sent
 
     def render(
-        self, latents: Tensor, noise: Tensor, source: Tensor | None = None, first: int = 0, start: int = 0
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        source: Tensor | None = None,
+        first: int = 0,
+        start: int = 0,
+        step: Tensor | float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Sound [batch, 1, frames * hop] of latents, and the waveform sent for the lowest band [batch, 1, time].
 
         The latents [batch, latents, frames] are those of the frames from `start` on, the noise is [batch, bands, time].
         `source` [batch, n, frames] are the latents of tones and pitch from frame `first` = `history(start)` on (None:
-        the phase of partials begins here).
+        the phase of partials begins here). `step`, a number or [batch, 1], is that of the quantiser they came through.
         """
         if source is None:
             source, first = latents[:, self.source], start
@@ -151,21 +157,21 @@ class RaveNet(nn.Module):
             log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
             wanted = self.envelope.wanted(latents[:, self.contour], log_level)
             if self.tones is None:
-                return self.envelope.correct(sound, wanted, log_level), sent
+                return self.envelope.correct(sound, wanted, log_level, step=step), sent
             single = source[:, : self.tones.latents]
             damping = self.tones.damping(self.tones.curves(single[..., start - first :])[1])
             power = self.envelope.power(wanted.detach(), log_level.detach(), self.tones.inside)
             tones = self.tones.sound(single, power, first, start)
-            return self.envelope.correct(sound, wanted, log_level, damping) + tones, sent
+            return self.envelope.correct(sound, wanted, log_level, damping, step) + tones, sent
 
-    def decode(self, latents: Tensor, seed: int = 0, start: int = 0) -> Tensor:
+    def decode(self, latents: Tensor, seed: int = 0, start: int = 0, step: float = 0.0) -> Tensor:
         """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
 
-        `start` is the first frame's number in its file: it places the seeded noise.
+        `start` is the first frame's number in its file: it places the seeded noise. `step` is the quantiser's.
         """
         time = latents.shape[-1] * self.config.decimation
         noise = seeded_noise(seed, self.config.bands, start * self.config.decimation, time).to(latents.device)
-        return self.render(latents, noise.expand(latents.shape[0], -1, -1), start=start)[0]
+        return self.render(latents, noise.expand(latents.shape[0], -1, -1), start=start, step=step)[0]
 
     @torch.no_grad()
     def adapt(self, sound: Tensor) -> None:

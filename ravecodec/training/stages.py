@@ -87,8 +87,10 @@ class Truncation(nn.Module):
         values = torch.from_numpy(basis.singular_values)
         self.register_buffer("cumulative", values.cumsum(0) / values.sum())
 
-    def forward(self, latents: Tensor, low: float = 0.6, finest: int = -12, coarsest: int = 16) -> Tensor:
-        """Latents [batch, latents, frames] with a fidelity and a step drawn for each example."""
+    def forward(
+        self, latents: Tensor, low: float = 0.6, finest: int = -12, coarsest: int = 16
+    ) -> tuple[Tensor, Tensor]:
+        """Latents [batch, latents, frames] with a fidelity and a step drawn for each example; the steps [batch, 1]."""
         batch = latents.shape[0]
         # Half the examples keep nearly everything: that is where the codec is mostly used.
         drawn = torch.rand(batch, device=latents.device)
@@ -100,7 +102,7 @@ class Truncation(nn.Module):
         steps = self.steps[None] * 2.0 ** (q / 8)
         rotated = torch.einsum("dc,bct->bdt", self.vectors, (latents - self.mean) / self.unit)
         rounded = torch.round(rotated / steps[..., None]) * steps[..., None] * mask[..., None]
-        return torch.einsum("dc,bdt->bct", self.vectors, rounded) * self.unit + self.mean
+        return torch.einsum("dc,bdt->bct", self.vectors, rounded) * self.unit + self.mean, q
 
 
 class Adversarial(nn.Module):
@@ -122,8 +124,10 @@ class Adversarial(nn.Module):
         """Decode what is left of sound x [batch, 1, n] after the codec; also the waveform sent for the lowest band."""
         with torch.no_grad():
             posterior = self.net.encode(x)
-            latents = posterior.sample() if self.truncation is None else self.truncation(posterior.mean)
-        return self.net.render(latents, training_noise(self.net, x))
+            latents, step = posterior.sample(), x.new_zeros(len(x), 1)
+            if self.truncation is not None:
+                latents, step = self.truncation(posterior.mean)
+        return self.net.render(latents, training_noise(self.net, x), step=step)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
         """Without y: the decoder's losses and its sound. With y, that sound: the discriminator's loss."""
