@@ -42,7 +42,7 @@ class Synthesis:
         full = self.header.frames_per_packet
         end = None if last is None else -(-(last + self.preroll) // full)
         packets = reader.packets(max(0, first - max(self._back, self.preroll + GLIDE)) // full, end)
-        rest = np.zeros((self.header.channels, self._back, self.header.components))
+        rest = self._rest(self._back)
         before = rest  # components of the frames before the block; zero is the mean
         ahead = rest[:, :0]  # components read and not yet heard
         start, latest = first, rest[:, -1:]
@@ -69,22 +69,30 @@ class Synthesis:
             steps = self._steps
             if packet.coarser:
                 steps = self.basis.steps(self.header.step + packet.coarser)[: self.header.components].astype(np.float64)
-            values: np.ndarray = packet.codes * steps
-            return values
+            return self._with_step(packet.codes * steps, packet.coarser)
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
-        return last * fade[None, :, None]
+        return self._with_step(last[..., :-1] * fade[None, :, None])
+
+    def _with_step(self, values: np.ndarray, coarser: int = 0) -> np.ndarray:
+        """Components [channels, frames, n] and, behind them, the step that they came with."""
+        return np.pad(values, ((0, 0), (0, 0), (0, 1)), constant_values=self.header.step + coarser)
+
+    def _rest(self, frames: int) -> np.ndarray:
+        """Frames before or behind the file; their step is 0, whatever the header's."""
+        return np.zeros((self.header.channels, frames, self.header.components + 1))
 
     def _block(self, start: int, before: np.ndarray, ahead: np.ndarray, frames: int, most: int) -> Samples:
         # Filled up, so that lengths, and with them the arithmetic, are few.
         grain = min(GRAIN, most)
         size = -(-frames // grain) * grain + self.preroll
-        ahead = np.pad(ahead[:, :size], ((0, 0), (0, max(0, size - ahead.shape[1])), (0, 0)))
+        ahead = np.concatenate([ahead[:, :size], self._rest(max(0, size - ahead.shape[1]))], 1)
         return self._window(start, np.concatenate([before, ahead], 1), frames)
 
     @torch.inference_mode()
     def _window(self, start: int, values: np.ndarray, frames: int) -> Samples:
-        """Components of a block and around it [channels, ..., components] to sound [frames * hop, channels]."""
-        latents = torch.from_numpy(np.stack([self.basis.restore(v.T) for v in values]).astype(np.float32))
+        """Components of a block and around it, steps behind them, to sound [frames * hop, channels]."""
+        latents = torch.from_numpy(np.stack([self.basis.restore(v.T[:-1]) for v in values]).astype(np.float32))
+        step = torch.from_numpy(values[..., self._back - self.preroll :, -1].astype(np.float32))
         config = self.network.config
         begin = start - self.preroll  # of the window that the network sees
         past = history(begin)
@@ -95,6 +103,6 @@ class Synthesis:
         first, length = begin * config.decimation, latents.shape[-1] * config.decimation
         seeds = [self.header.seed + CHANNEL_SEED * channel for channel in range(self.header.channels)]
         noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
-        sound = self.network.render(latents, noise, source, past, begin, float(self.header.step))[0][:, 0]
+        sound = self.network.render(latents, noise, source, past, begin, step)[0][:, 0]
         block = sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T
         return np.ascontiguousarray(from_mid_side(block) if self.header.layout == Layout.MID_SIDE else block)

@@ -103,16 +103,14 @@ class Envelope(nn.Module):
         """Sound [batch, 1, n] with its band powers brought to the `wanted` ones, that came with a quantiser's `step`.
 
         `damping` [batch, bins, 4 frames], if any, is added to ln of what every bin is multiplied by. The step is in
-        eighths of an octave, a number or [batch, 1]: what came coarsely is not worth more rounds.
+        eighths of an octave, a number, [batch, 1] or [batch, frames]: what came coarsely is not worth more rounds.
         """
         with full_precision(sound):
             floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
-            trust = torch.sigmoid(self.trust)
+            trust = torch.sigmoid(self.trust)[:, None]
             for _ in range(self.rounds - 1):
                 # Spectra overlap, so that one round does not get there; where little is trusted it is not to add up.
-                worth = (COARSE - step) / (COARSE - FINE)
-                worth = worth.clamp(0, 1) if isinstance(worth, Tensor) else min(max(worth, 0.0), 1.0)
-                sound = self._round(sound, wanted, floor, worth * trust**8)
+                sound = self._round(sound, wanted, floor, _worth(step) * trust**8)
             return self._round(sound, wanted, floor, trust, damping)
 
     def _round(
@@ -124,7 +122,7 @@ class Envelope(nn.Module):
         batch, bands, parts = power.shape
         padded = F.pad(power.flatten(0, 1)[:, None], (self.parts, self.parts), mode="replicate")
         smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
-        gain = self.shapes.T @ (trust[..., None] * (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST))
+        gain = self.shapes.T @ (trust * (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST))
         return self._resynthesise(spectra * torch.exp(gain if damping is None else gain + damping).transpose(1, 2))
 
     @torch.no_grad()
@@ -183,3 +181,12 @@ class Envelope(nn.Module):
         joined = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))
         half = self.hop // 2
         return joined.flatten(1)[:, None, half : half + frames.shape[1] * self.hop]
+
+
+def _worth(step: Tensor | float) -> Tensor | float:
+    """How much of a second round an envelope is worth that came with a step: a number, or [batch, 1, 1 or 4 frames]."""
+    share = (COARSE - step) / (COARSE - FINE)
+    if not isinstance(share, Tensor):
+        return min(max(share, 0.0), 1.0)
+    share = share.clamp(0, 1)[:, None]
+    return share if share.shape[2] == 1 else share.repeat_interleave(PARTS, 2)

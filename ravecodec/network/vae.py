@@ -139,7 +139,7 @@ class RaveNet(nn.Module):
 
         The latents [batch, latents, frames] are those of the frames from `start` on, the noise is [batch, bands, time].
         `source` [batch, n, frames] are the latents of tones and pitch from frame `first` = `history(start)` on (None:
-        the phase of partials begins here). `step`, a number or [batch, 1], is that of the quantiser they came through.
+        the phase of partials begins here). `step`, a number, [batch, 1] or [batch, frames], is that of the quantiser.
         """
         if source is None:
             source, first = latents[:, self.source], start
