@@ -78,8 +78,9 @@ class Synthesis:
         return np.pad(values, ((0, 0), (0, 0), (0, 1)), constant_values=self.header.step + coarser)
 
     def _rest(self, frames: int) -> np.ndarray:
-        """Frames before or behind the file; their step is 0, whatever the header's."""
-        return np.zeros((self.header.channels, frames, self.header.components + 1))
+        """Frames before or behind the file: components of zero, and no step of their own."""
+        values = np.zeros((self.header.channels, frames, self.header.components))
+        return np.pad(values, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
 
     def _block(self, start: int, before: np.ndarray, ahead: np.ndarray, frames: int, most: int) -> Samples:
         # Filled up, so that lengths, and with them the arithmetic, are few.
@@ -92,7 +93,9 @@ class Synthesis:
     def _window(self, start: int, values: np.ndarray, frames: int) -> Samples:
         """Components of a block and around it, steps behind them, to sound [frames * hop, channels]."""
         latents = torch.from_numpy(np.stack([self.basis.restore(v.T[:-1]) for v in values]).astype(np.float32))
-        step = torch.from_numpy(values[..., self._back - self.preroll :, -1].astype(np.float32))
+        known = np.flatnonzero(np.isfinite(values[0, :, -1]))
+        nearest = np.arange(self._back - self.preroll, values.shape[1]).clip(known[0], known[-1])
+        step = torch.from_numpy(values[:, nearest, -1].astype(np.float32))
         config = self.network.config
         begin = start - self.preroll  # of the window that the network sees
         past = history(begin)

@@ -65,9 +65,7 @@ def package(**changes: object) -> recipe.Package:
 
 def test_sound_is_taken_with_its_kind_and_origin(tmp_path: Path) -> None:
     sounds = {"usr/music/a.ogg": as_bytes(noise()), "usr/b.wav": as_bytes(noise(), kind="WAV"), "usr/c.txt": b"x"}
-    rows, left_out = recipe.take(
-        package(kinds={"*/music/*": "music"}), "1.0", unpacked(tmp_path, sounds), LISTS
-    )
+    rows, left_out = recipe.take(package(kinds={"*/music/*": "music"}), "1.0", unpacked(tmp_path, sounds), LISTS)
     assert [(row["path"], row["kind"]) for row in rows] == [("usr/b.wav", "effects"), ("usr/music/a.ogg", "music")]
     assert left_out == 0
     assert set(rows[0]) == set(recipe.COLUMNS)

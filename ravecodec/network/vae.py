@@ -58,7 +58,7 @@ class RaveNet(nn.Module):
         self.encoder = Encoder(config, 2 * config.bands + 1 if config.gain_shape else config.bands)
         self.decoder = Decoder(config, self.pqmf)
         envelope = config.envelope + config.envelope_detail
-        free = config.latents + LEVEL_LATENT - envelope - PITCH_LATENTS * config.pitch - 2 * config.tones
+        free = config.latents - config.measured
         carried = min(round(LAPPED_SHARE * config.latents), free)
         self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
         shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail

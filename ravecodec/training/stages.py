@@ -124,8 +124,10 @@ class Adversarial(nn.Module):
         """Decode what is left of sound x [batch, 1, n] after the codec; also the waveform sent for the lowest band."""
         with torch.no_grad():
             posterior = self.net.encode(x)
-            latents, step = posterior.sample(), x.new_zeros(len(x), 1)
-            if self.truncation is not None:
+            step: Tensor | float = 0.0
+            if self.truncation is None:
+                latents = posterior.sample()
+            else:
                 latents, step = self.truncation(posterior.mean)
         return self.net.render(latents, training_noise(self.net, x), step=step)
 
