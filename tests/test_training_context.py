@@ -65,6 +65,13 @@ def test_packets_of_one_frame_need_no_neighbours(tables: Tables) -> None:
     assert sum(tables.bits(f, 0) for f in frames) < 1.1 * sum(fixed.bits(f, 0) for f in frames)
 
 
+def test_more_sound_teaches_what_little_does_not() -> None:
+    little = [source(0, 400)]
+    alone = fit_tables(little, STEPS, OPTIONS)
+    taught = fit_tables(little, STEPS, OPTIONS, [source(3, 3000), source(4, 3000).astype(np.float32)])
+    assert sum(taught.bits(p, 0) for p in packets(0)) < 0.98 * sum(alone.bits(p, 0) for p in packets(0))
+
+
 def test_the_same_sound_gives_the_same_tables() -> None:
     quick = ContextOptions(hidden=4, updates=20)
     parts = [source(0, 500), np.concatenate([source(1, 200), source(2, 200)])]

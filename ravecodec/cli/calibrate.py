@@ -14,7 +14,8 @@ def add(commands: Commands) -> None:
         "calibrate",
         help="measure basis, steps and entropy tables for a model",
         description="Measure a trained network and write the model that codes files.",
-        epilog="What is measured is the part of the store that training leaves out.",
+        epilog="What is measured is the part of the store that training leaves out; the weights that predict what is "
+        "coded are learned from up to five hours of the other part as well.",
     )
     parser.add_argument("model", metavar="MODEL", help="the folder of a run, or a model by name or path")
     parser.add_argument("store", metavar="STORE", help="the training store")

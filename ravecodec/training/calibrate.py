@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from ..network.config import NetworkConfig
 from ..network.vae import RaveNet
 from . import checkpoint, context
 from .stereo import stage
-from .store import Store
+from .store import Excerpt, Store
 
 log = logging.getLogger("ravecodec.calibrate")
 STEPS = range(-16, 25)  # eighths of an octave
@@ -27,6 +28,7 @@ JUDGED_STEPS = (-2, 6)  # at which rotations are compared
 ROTATIONS = ("all", "kinds", "none")
 LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
+TAUGHT = 5 * 3600.0  # seconds of training sound that the entropy network learns from, too
 LATER = 4.0  # how much smaller single tones are made in the order of components
 
 
@@ -76,20 +78,25 @@ def calibrate(
     """Measure a network on the held-out part of a store and write the model file; returns the model's id.
 
     Basis and singular values from the posterior means, steps from the posterior noise, entropy tables from the means
-    quantised at every step. The `rotation` is among all latents, among those of a kind, of none, or what is expected to
-    cost the fewest bits ("auto"). With `before`, the model that stage 2 began with, the decoder goes only a `share` of
-    the way from that one to `source`. FileNotFoundError or ValueError names what is missing.
+    quantised at every step. Only the weights that predict the integers are learned from sound of the training part,
+    too: there are many, and the encoder has no other means for sound that it was trained on. The `rotation` is among
+    all latents, among those of a kind, of none, or what is expected to cost the fewest bits ("auto"). With `before`,
+    the model that stage 2 began with, the decoder goes only a `share` of the way from that one to `source`.
+    FileNotFoundError or ValueError names what is missing.
     """
     net, history = load_network(source)
     if before is not None:
         net = blend(load_network(before)[0], net, share)
         history = {**history, "blend": share}
-    found = measure(net.eval(), Store(store))
+    sound = Store(store)
+    found = measure(net.eval(), sound, sound.held_out())
     chosen, basis = choose_basis(net, found, rotation)
-    tables = fit_tables(basis, found.means, found.lengths, found.pairs)
+    more = measure(net, sound, _spread(sound, TAUGHT))
+    tables = fit_tables(basis, found.means, found.lengths, found.pairs, more)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
     notes = {**history, **(notes or {}), "calibration_frames": len(found.means), "rotation": chosen}
+    notes["entropy_frames"] = len(found.means) + len(more.means)
     return save_model(output, net, name, basis, tables, description, notes)
 
 
@@ -144,13 +151,13 @@ def blend(before: RaveNet, after: RaveNet, share: float) -> RaveNet:
 
 
 @torch.inference_mode()
-def measure(net: RaveNet, store: Store) -> Statistics:
-    """Run the encoder over all held-out excerpts of a store."""
+def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt]) -> Statistics:
+    """Run the encoder over some excerpts of a store; ValueError if there are none."""
     hop = net.config.hop
     means, variance, frames, pairs = [], np.zeros(net.config.latents), 0, []
     dice = np.random.default_rng(0)
     before = np.zeros(0, np.float32)
-    for number, excerpt in enumerate(store.held_out()):
+    for number, excerpt in enumerate(excerpts):
         sound = store.read(excerpt)[: int(LONGEST * store.rate)]
         posterior = net.encode(_whole(sound[None], hop))
         means.append(posterior.mean[0].T.numpy())
@@ -165,17 +172,28 @@ def measure(net: RaveNet, store: Store) -> Statistics:
     return Statistics(np.concatenate(means), variance / frames, tuple(map(len, means)), pairs)
 
 
+def _spread(store: Store, seconds: float) -> list[Excerpt]:
+    """Every n-th excerpt of the training part, so that they last at most about so many seconds."""
+    excerpts = store.training()
+    total = sum(min(e.length / store.rate, LONGEST) for e in excerpts)
+    return excerpts[:: max(1, math.ceil(total / seconds))]
+
+
 def _whole(sound: np.ndarray, hop: int) -> torch.Tensor:
     """Sound [channels, n] as [channels, 1, whole frames]."""
     return torch.from_numpy(np.pad(sound, ((0, 0), (0, -sound.shape[1] % hop))))[:, None]
 
 
 def fit_tables(
-    basis: Basis, means: np.ndarray, lengths: Sequence[int] = (), pairs: Sequence[np.ndarray] = ()
+    basis: Basis,
+    means: np.ndarray,
+    lengths: Sequence[int] = (),
+    pairs: Sequence[np.ndarray] = (),
+    more: Statistics | None = None,
 ) -> Tables:
     """Entropy tables for every step from posterior means [frames, latents], and from stereo pairs [2, frames, latents].
 
-    `lengths` says where one sound ends and the next begins.
+    `lengths` says where one sound ends and the next begins. The network of the tables learns from `more` means, too.
     """
 
     def in_steps(values: np.ndarray) -> np.ndarray:
@@ -183,8 +201,11 @@ def fit_tables(
         steps: np.ndarray = scaled @ basis.vectors.T.astype(np.float64) / basis.steps(0)
         return steps
 
-    sounds = _by_sound(means, lengths)
-    return context.fit_tables([in_steps(s[None]) for s in sounds] + [in_steps(p) for p in pairs], list(STEPS))
+    def parts(means: np.ndarray, lengths: Sequence[int], pairs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [in_steps(s[None]) for s in _by_sound(means, lengths)] + [in_steps(p) for p in pairs]
+
+    taught = [] if more is None else [p.astype(np.float32) for p in parts(more.means, more.lengths, more.pairs)]
+    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), more=taught)
 
 
 def _as_stored(net: RaveNet) -> RaveNet:

@@ -6,7 +6,7 @@ gradients pass the rounding (a straight-through estimator), so that what is stor
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -260,10 +260,16 @@ def to_integers(net: ContextNet, components: np.ndarray, steps: list[int], bank:
 
 
 @torch.no_grad()
-def fit_tables(parts: list[np.ndarray], steps: list[int], options: ContextOptions | None = None) -> Tables:
+def fit_tables(
+    parts: list[np.ndarray],
+    steps: list[int],
+    options: ContextOptions | None = None,
+    more: Sequence[np.ndarray] = (),
+) -> Tables:
     """Entropy tables with a context network for latents [channels, frames, D] in units of the step at q = 0.
 
-    Components that are nearly always zero keep a fixed row for each step. Deterministic for a seed and one number of
+    Components that are nearly always zero keep a fixed row for each step. The network learns from `more` latents too;
+    how sure it may be of its predictions is counted on `parts` alone. Deterministic for a seed and one number of
     threads.
     """
     options = options or ContextOptions()
@@ -275,12 +281,15 @@ def fit_tables(parts: list[np.ndarray], steps: list[int], options: ContextOption
     if not len(lively) or len(flat) < FRAMES:
         return static
     # One after another: most of speech comes in excerpts that are shorter than a packet.
-    used = [
-        np.concatenate([p[..., lively] for p in parts if len(p) == channels], 1)
-        for channels in sorted({len(p) for p in parts})
-    ]
+    def joined(some: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [
+            np.concatenate([p[..., lively] for p in some if len(p) == channels], 1)
+            for channels in sorted({len(p) for p in some})
+        ]
+
+    used = joined(parts)
     with torch.enable_grad():
-        net = train_network(used, steps, options)
+        net = train_network(joined([*parts, *more]), steps, options)
     met = np.concatenate([_meet(net, used, step) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
     rows = fit_bank(met, FINEST)
     quiet = [c for c in range(flat.shape[1]) if c not in set(lively.tolist())]
