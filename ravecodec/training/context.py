@@ -48,7 +48,7 @@ class ContextOptions:
 
     hidden: int = 32
     components: int = 128
-    updates: int = 2400
+    updates: int = 6000
     passes: int = 80
     batch: int = 16  # packets
     rate: float = 4e-3
