@@ -74,6 +74,7 @@ def test_stage_one_learns_and_its_model_can_be_calibrated(store: Path, tmp_path:
     model = load_model(output)
     assert (model.id, model.name) == (identity, "m")
     assert model.notes["stage1"]["steps"] == 30
+    assert model.notes["entropy_frames"] > 2 * model.notes["calibration_frames"]  # training sound has a say, too
     assert model.basis is not None and model.tables is not None
     assert (np.diff(model.basis.singular_values) <= 0).all()
     assert (model.basis.noise > 0).all()

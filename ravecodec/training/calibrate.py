@@ -79,10 +79,10 @@ def calibrate(
 
     Basis and singular values from the posterior means, steps from the posterior noise, entropy tables from the means
     quantised at every step. Only the weights that predict the integers are learned from sound of the training part,
-    too: there are many, and the encoder has no other means for sound that it was trained on. The `rotation` is among
-    all latents, among those of a kind, of none, or what is expected to cost the fewest bits ("auto"). With `before`,
-    the model that stage 2 began with, the decoder goes only a `share` of the way from that one to `source`.
-    FileNotFoundError or ValueError names what is missing.
+    too: there are too many for the little that is held out. The `rotation` is among all latents, among those of a kind,
+    of none, or what is expected to cost the fewest bits ("auto"). With `before`, the model that stage 2 began with, the
+    decoder goes only a `share` of the way from that one to `source`. FileNotFoundError or ValueError names what is
+    missing.
     """
     net, history = load_network(source)
     if before is not None:
@@ -204,7 +204,7 @@ def fit_tables(
     def parts(means: np.ndarray, lengths: Sequence[int], pairs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [in_steps(s[None]) for s in _by_sound(means, lengths)] + [in_steps(p) for p in pairs]
 
-    taught = [] if more is None else [p.astype(np.float32) for p in parts(more.means, more.lengths, more.pairs)]
+    taught = [] if more is None else parts(more.means, more.lengths, more.pairs)
     return context.fit_tables(parts(means, lengths, pairs), list(STEPS), more=taught)
 
 

@@ -280,8 +280,9 @@ def fit_tables(
     static = Tables.fit(_Quantised(flat, steps))
     if not len(lively) or len(flat) < FRAMES:
         return static
-    # One after another: most of speech comes in excerpts that are shorter than a packet.
+
     def joined(some: Sequence[np.ndarray]) -> list[np.ndarray]:
+        # One after another: most of speech comes in excerpts that are shorter than a packet.
         return [
             np.concatenate([p[..., lively] for p in some if len(p) == channels], 1)
             for channels in sorted({len(p) for p in some})
@@ -289,7 +290,7 @@ def fit_tables(
 
     used = joined(parts)
     with torch.enable_grad():
-        net = train_network(joined([*parts, *more]), steps, options)
+        net = train_network(joined([*parts, *more]) if more else used, steps, options)
     met = np.concatenate([_meet(net, used, step) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
     rows = fit_bank(met, FINEST)
     quiet = [c for c in range(flat.shape[1]) if c not in set(lively.tolist())]
