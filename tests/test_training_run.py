@@ -1,6 +1,7 @@
 """Training: it fits, it resumes, it leaves the encoder alone in stage 2."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,28 @@ def test_stage_two_leaves_the_encoder_bit_for_bit_as_it_was(store: Path, tmp_pat
     assert after.tables is not None and before.tables is not None
     assert after.tables.id == before.tables.id
     assert after.id != before.id
+
+
+def test_a_basis_can_be_kept_while_tables_are_fitted_to_other_sound(store: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(store, other)
+    lines = (store / "index.jsonl").read_text().splitlines(keepends=True)
+    (other / "index.jsonl").write_text("".join(lines[len(lines) // 2 :]))
+    Trainer(options(store, tmp_path / "run", steps=2)).run()
+    first, kept, anew = (tmp_path / f"{name}.safetensors" for name in ("first", "kept", "anew"))
+    calibrate(str(tmp_path / "run"), store, first, name="m")
+    calibrate(str(first), other, kept, name="m", rotation="kept")
+    calibrate(str(first), other, anew, name="m")
+    before, same, changed = load_model(first), load_model(kept), load_model(anew)
+    assert before.basis is not None and same.basis is not None and changed.basis is not None
+    assert np.array_equal(before.basis.mean, same.basis.mean)
+    assert np.array_equal(before.basis.vectors, same.basis.vectors)
+    assert not np.array_equal(before.basis.mean, changed.basis.mean)
+    assert before.tables is not None and same.tables is not None and before.tables.id != same.tables.id
+    assert same.notes["rotation"] == before.notes["rotation"]
+    with pytest.raises(ValueError, match="no basis to keep"):
+        calibrate(str(tmp_path / "run"), store, tmp_path / "none.safetensors", name="m", rotation="kept")
+    assert not (tmp_path / "none.safetensors").exists()
 
 
 def test_a_run_goes_on_where_it_stopped(store: Path, tmp_path: Path) -> None:

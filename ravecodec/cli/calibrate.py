@@ -32,9 +32,10 @@ def add(commands: Commands) -> None:
     parser.add_argument("--share", type=float, default=0.3, metavar="X", help="that part (default: 0.3)")
     parser.add_argument(
         "--rotation",
-        choices=("auto", "all", "kinds", "none"),
+        choices=("auto", "all", "kinds", "none", "kept"),
         default="auto",
-        help="which latents the basis may mix: all, those of a kind, none, or (auto) what costs the fewest bits",
+        help="which latents the basis may mix: all, those of a kind, none, or (auto) what costs the fewest bits; kept: "
+        "the basis of the model (that of --blend, if given)",
     )
     parser.set_defaults(run=run)
 

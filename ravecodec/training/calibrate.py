@@ -26,6 +26,7 @@ log = logging.getLogger("ravecodec.calibrate")
 STEPS = range(-16, 25)  # eighths of an octave
 JUDGED_STEPS = (-2, 6)  # at which rotations are compared
 ROTATIONS = ("all", "kinds", "none")
+KEPT = "kept"  # no rotation of its own: the basis that the model has already
 LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 TAUGHT = 5 * 3600.0  # seconds of training sound that the entropy network learns from, too
@@ -80,8 +81,9 @@ def calibrate(
     Basis and singular values from the posterior means, steps from the posterior noise, entropy tables from the means
     quantised at every step. Only the weights that predict the integers are learned from sound of the training part,
     too: there are too many for the little that is held out. The `rotation` is among all latents, among those of a kind,
-    of none, or what is expected to cost the fewest bits ("auto"). With `before`, the model that stage 2 began with, the
-    decoder goes only a `share` of the way from that one to `source`. FileNotFoundError or ValueError names what is
+    of none, or what is expected to cost the fewest bits ("auto"); "kept" is the basis of `before` or of the model that
+    `source` is, so that fidelities and steps mean what they meant. With `before`, the model that stage 2 began with,
+    the decoder goes only a `share` of the way from that one to `source`. FileNotFoundError or ValueError names what is
     missing.
     """
     net, history = load_network(source)
@@ -89,15 +91,25 @@ def calibrate(
         net = blend(load_network(before)[0], net, share)
         history = {**history, "blend": share}
     sound = Store(store)
+    kept = _kept_basis(before or source) if rotation == KEPT else None
     found = measure(net.eval(), sound, sound.held_out())
-    chosen, basis = choose_basis(net, found, rotation)
+    chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
     more = measure(net, sound, _spread(sound, TAUGHT))
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
-    notes = {**history, **(notes or {}), "calibration_frames": len(found.means), "rotation": chosen}
+    notes = {**history, **(notes or {}), "calibration_frames": len(found.means)}
     notes["entropy_frames"] = len(found.means) + len(more.means)
+    if kept is None:
+        notes["rotation"] = chosen
     return save_model(output, net, name, basis, tables, description, notes)
+
+
+def _kept_basis(source: str) -> Basis:
+    basis = None if Path(source).is_dir() else load_model(source).basis
+    if basis is None:
+        raise ValueError(f"{source}: no basis to keep; name the calibrated model that this one began with (--blend)")
+    return basis
 
 
 def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tuple[str, Basis]:
