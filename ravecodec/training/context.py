@@ -46,9 +46,9 @@ class ContextOptions:
     Only the `components` that differ from zero most often are predicted, which bounds the size of what is stored.
     """
 
-    hidden: int = 32
+    hidden: int = 48
     components: int = 128
-    updates: int = 6000
+    updates: int = 10000
     passes: int = 80
     batch: int = 16  # packets
     rate: float = 4e-3
