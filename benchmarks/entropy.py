@@ -3,7 +3,8 @@
     python benchmarks/entropy.py STORE CLIPS [--model default] [--out benchmarks/entropy]
 
 STORE is a training store, whose held-out part the rows of the model's own tables were fitted on; the plainer codes are
-fitted on the same. What chooses the model's rows, the network, learned from the training part as well. CLIPS (a folder or a manifest) is what all are measured on: sound that no table has seen. Compared are
+fitted on the same. What chooses the model's rows, the network, learned from the training part as well. CLIPS (a folder
+or a manifest) is what all are measured on: sound that no table has seen. Compared are
 
     static    a row of counts for every step and component
     counted   a row for every step, component and state: the integer of the frame before, and how large the two lower
