@@ -52,6 +52,7 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "muon": ("Muon for the matrices, rate 0.01", code("muon")),
     "rate-0.4": ("learning rate times 0.4", training(learning_rate=3.2e-4)),
     "rate-2.5": ("learning rate times 2.5", training(learning_rate=2e-3)),
+    "batch-1": ("batches of 1", training(batch=1)),
     "batch-2": ("batches of 2", training(batch=2)),
     "batch-8": ("batches of 8", training(batch=8)),
     "crop-16384": ("crops of 16384, batches of 8", training(batch=8, crop=16384)),
