@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,55 +15,52 @@ from ravecodec.network.config import NetworkConfig
 from ravecodec.training import run, stages
 
 
-def preset(**changes: Any) -> dict[str, Any]:
-    """An arm that changes the network; `encoder_channels` and the like reach into its stacks."""
-    return {"preset": changes}
+@dataclass(frozen=True)
+class Arm:
+    """What one trial changes: fields of the network (`encoder_channels` reaches into a stack), options, code."""
+
+    what: str
+    network: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    code: str = ""  # a case of `patch`
+    preset: str = "default"
 
 
-def training(**changes: Any) -> dict[str, Any]:
-    """An arm that changes options of the training."""
-    return {"options": changes}
-
-
-def code(name: str) -> dict[str, Any]:
-    """An arm that needs code which the product does not have."""
-    return {"code": name}
-
-
-ARMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "base": ("the usual recipe", {}),
-    "base-again": ("the usual recipe, another seed", training(seed=1)),
-    "paper": ("the paper's network and loss", {"name": "rave"} | training(
-        waveform_weight=0.0, structure_weight=0.0, envelope_weight=0.0, modulation_weight=0.0, steadiness_weight=0.0)),
-    "paper-loss": ("the spectral distance alone", training(
-        waveform_weight=0.0, structure_weight=0.0, envelope_weight=0.0, modulation_weight=0.0, steadiness_weight=0.0)),
-    "no-pitch": ("no latents of pitch, no partials made of them", preset(pitch=False, scatter_unvoiced=0)),
-    "no-harmonics": ("no harmonic source", preset(harmonics=False)),
-    "no-lapped": ("no lapped transform of the lowest band", preset(lapped=False)),
-    "no-structure": ("no structure distance", training(structure_weight=0.0)),
-    "no-waveform": ("no waveform distance", training(waveform_weight=0.0)),
-    "no-envelope-loss": ("no envelope distance", training(envelope_weight=0.0)),
-    "no-modulation": ("no modulation distance", training(modulation_weight=0.0)),
-    "windows-4096": ("a window of 4096 more in the spectral distance", code("windows")),
-    "pytorch-init": ("PyTorch's initialisation", code("init")),
-    "batch-norm": ("batch norm in encoder and decoder", preset(encoder_norm="batch", decoder_norm="batch")),
-    "weight-norm": ("weight norm", code("weight_norm")),
-    "snake": ("Snake in place of leaky ReLU, a frequency a layer", code("snake")),
-    "muon": ("Muon for the matrices, rate 0.01", code("muon")),
-    "rate-0.4": ("learning rate times 0.4", training(learning_rate=3.2e-4)),
-    "rate-2.5": ("learning rate times 2.5", training(learning_rate=2e-3)),
-    "batch-1": ("batches of 1", training(batch=1)),
-    "batch-2": ("batches of 2", training(batch=2)),
-    "batch-8": ("batches of 8", training(batch=8)),
-    "crop-16384": ("crops of 16384, batches of 8", training(batch=8, crop=16384)),
-    "hop-1024": ("hop 1024", preset(ratios=(4, 4, 2, 2))),
-    "hop-512": ("hop 512", preset(ratios=(4, 2, 2, 2))),
-    "wide": ("wider, one unit at each width", preset(
-        encoder_channels=(40, 120, 240, 480, 480), encoder_units=(0, 1, 1, 1, 0),
-        decoder_channels=(40, 160, 320, 480, 480), decoder_units=(1, 1, 1, 1, 0))),
-    "deep": ("narrower, three units at each width", preset(
-        encoder_channels=(28, 80, 160, 320, 320), encoder_units=(0, 3, 3, 3, 0),
-        decoder_channels=(28, 112, 208, 320, 320), decoder_units=(2, 3, 3, 3, 0))),
+SPECTRAL_ALONE = dict.fromkeys(
+    [f"{loss}_weight" for loss in ("waveform", "structure", "envelope", "modulation", "steadiness")], 0.0
+)
+ARMS: dict[str, Arm] = {
+    "base": Arm("the usual recipe"),
+    "base-again": Arm("the usual recipe, another seed", options={"seed": 1}),
+    "paper": Arm("the paper's network and loss", options=SPECTRAL_ALONE, preset="rave"),
+    "paper-loss": Arm("the spectral distance alone", options=SPECTRAL_ALONE),
+    "no-pitch": Arm("no latents of pitch, no partials made of them", {"pitch": False, "scatter_unvoiced": 0}),
+    "no-harmonics": Arm("no harmonic source", {"harmonics": False}),
+    "no-lapped": Arm("no lapped transform of the lowest band", {"lapped": False}),
+    "no-structure": Arm("no structure distance", options={"structure_weight": 0.0}),
+    "no-waveform": Arm("no waveform distance", options={"waveform_weight": 0.0}),
+    "no-envelope-loss": Arm("no envelope distance", options={"envelope_weight": 0.0}),
+    "no-modulation": Arm("no modulation distance", options={"modulation_weight": 0.0}),
+    "windows-4096": Arm("a window of 4096 more in the spectral distance", code="windows"),
+    "pytorch-init": Arm("PyTorch's initialisation", code="init"),
+    "batch-norm": Arm("batch norm in encoder and decoder", {"encoder_norm": "batch", "decoder_norm": "batch"}),
+    "weight-norm": Arm("weight norm", code="weight_norm"),
+    "snake": Arm("Snake in place of leaky ReLU, a frequency a layer", code="snake"),
+    "muon": Arm("Muon for the matrices, rate 0.01", code="muon"),
+    "rate-0.4": Arm("learning rate times 0.4", options={"learning_rate": 3.2e-4}),
+    "rate-2.5": Arm("learning rate times 2.5", options={"learning_rate": 2e-3}),
+    "batch-1": Arm("batches of 1", options={"batch": 1}),
+    "batch-2": Arm("batches of 2", options={"batch": 2}),
+    "batch-8": Arm("batches of 8", options={"batch": 8}),
+    "crop-16384": Arm("crops of 16384, batches of 8", options={"batch": 8, "crop": 16384}),
+    "hop-1024": Arm("hop 1024", {"ratios": (4, 4, 2, 2)}),
+    "hop-512": Arm("hop 512", {"ratios": (4, 2, 2, 2)}),
+    "wide": Arm("wider, one unit at each width", {
+        "encoder_channels": (40, 120, 240, 480, 480), "encoder_units": (0, 1, 1, 1, 0),
+        "decoder_channels": (40, 160, 320, 480, 480), "decoder_units": (1, 1, 1, 1, 0)}),
+    "deep": Arm("narrower, three units at each width", {
+        "encoder_channels": (28, 80, 160, 320, 320), "encoder_units": (0, 3, 3, 3, 0),
+        "decoder_channels": (28, 112, 208, 320, 320), "decoder_units": (2, 3, 3, 3, 0)}),
 }
 
 

@@ -4,8 +4,9 @@
 
 Every arm (`arms.py`) changes one thing of the usual recipe, trains for the same time on one thread on every sixth
 excerpt of STORE, and is then measured on CLIPS (a folder or a manifest): the averaged weights, the posterior sampled,
-nothing quantised. Rates are those of the KL term at the end, steered to the same for all. Only arms of one run on one
-machine may be compared: `base` belongs in each. Writes OUT.csv, where arms measured before stay, and OUT.md.
+nothing quantised. Rates are those of the KL term at the end: they are steered to the same for all, which takes more
+than a few hundred updates. Only arms of one machine, with the same --minutes and --jobs, may be compared. Writes
+OUT.csv, where arms measured before stay, and OUT.md.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -32,6 +32,7 @@ from eval.metrics.fine_structure import fine_structure
 from eval.metrics.intelligibility import estoi
 from eval.metrics.log_mel import log_mel_distance
 from eval.metrics.spectral_distance import spectral_distance
+from eval.provenance import machine
 from ravecodec.audio import read_audio
 from ravecodec.network import vae
 from ravecodec.network.config import load_preset
@@ -58,10 +59,9 @@ def sixth(store: Path, out: Path) -> Path:
 
 def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, Any]]:
     """Train and measure one arm in this process; a row for each kind of clip."""
-    what, changes = ARMS[arm]
-    if "code" in changes:
-        patch(changes["code"])
-    config = changed(load_preset(changes.get("name", "default")), changes.get("preset", {}))
+    asked = ARMS[arm]
+    patch(asked.code)
+    config = changed(load_preset(asked.preset), asked.network)
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "arm.toml"
         text.write_text(as_toml(config.to_dict()))
@@ -69,7 +69,7 @@ def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, 
             sixth(store, Path(folder) / "store"), Path(folder) / "run", preset=str(text), minutes=minutes, batch=4,
             beta_start=0.02, accelerator="cpu", threads=1, checkpoint_seconds=1e9, audio_every=10**9, log_every=10,
         )  # fmt: skip
-        trainer = run.Trainer(replace(usual, **changes.get("options", {})))
+        trainer = run.Trainer(replace(usual, **asked.options))
         last = trainer.run(lambda step, values: None)
         net = trainer.averaged_network()
     found: dict[str, list[list[float]]] = {}
@@ -80,10 +80,10 @@ def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, 
             found.setdefault(clip.kind, []).append(measure(net, clip.path))
     return [
         {
-            "arm": arm, "what": what, "kind": kind, "clips": len(values),
+            "arm": arm, "what": asked.what, "kind": kind, "clips": len(values),
             **{m: round(float(v), 4) for m, v in zip(METRICS, np.nanmean(np.array(values), 0), strict=True)},
             "kbps": round(last.get("kilobits", float("nan")), 3), "updates": trainer.step,
-            "hours": round(trainer.seen / 3600, 3), "minutes": minutes, "machine": machine(),
+            "hours": round(trainer.seen / 3600, 3), "minutes": minutes, "machine": machine()["processor"],
             "torch": torch.__version__,
         }
         for kind, values in found.items()
@@ -105,14 +105,6 @@ def measure(net: vae.RaveNet, path: Path) -> list[float]:
     x = x.astype(np.float64)[: len(y)]
     values = (spectral_distance(x, y), log_mel_distance(x, y), fine_structure(x, y), estoi(x, y))
     return [float("nan") if v is None else float(v) for v in values]
-
-
-def machine() -> str:
-    """The processor's name, as far as it is known."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] \
-        if info.exists() else []  # fmt: skip
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def write(out: Path, rows: list[dict[str, Any]]) -> None:
