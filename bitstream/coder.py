@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import escape
+from .blas import one_thread
 from .errors import CorruptError
 from .order import order
 from .predict import Predictor
@@ -53,6 +54,7 @@ def encode(codes: NDArray[np.integer], tables: Tables, step: int) -> bytes:
     return encode_all(codes[None], tables, step)[0]
 
 
+@one_thread
 def encode_all(codes: NDArray[np.integer], tables: Tables, step: int) -> list[bytes]:
     """As `encode`, the payloads of codes [packets, channels, frames, components]."""
     import constriction
@@ -119,6 +121,7 @@ def decode(payload: bytes, tables: Tables, step: int, shape: tuple[int, int, int
     return codes
 
 
+@one_thread
 def decode_all(
     payloads: Sequence[bytes], tables: Tables, step: int, shape: tuple[int, int, int]
 ) -> list[NDArray[np.int32] | None]:

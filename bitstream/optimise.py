@@ -10,12 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .blas import one_thread
 from .order import order
 from .tables import CHOSEN, Tables, check_codes
 
 USUAL_WEIGHT = 0.1  # squared steps that a bit is worth
 
 
+@one_thread
 def optimise(
     exact: NDArray[np.floating], tables: Tables, step: int, weight: float = USUAL_WEIGHT
 ) -> NDArray[np.int32]:

@@ -29,8 +29,8 @@ class Reader:
 
     def __init__(self, file: BinaryIO, tables: Tables | None = None) -> None:
         self._file = file
-        self._seekable = _can_seek(file)
-        self._base = file.tell() if self._seekable else 0
+        self.seekable = _can_seek(file)
+        self._base = file.tell() if self.seekable else 0
         self.header, self.header_bytes = Header.measure(file)
         self.report = Report(samples=self.header.samples)
         self.tables = tables
@@ -85,7 +85,7 @@ class Reader:
 
     def _find_end(self) -> tuple[Trailer, int] | None:
         """The end record and its place in the file."""
-        if not self._seekable or self._end is not None:
+        if not self.seekable or self._end is not None:
             return self._end
         place = self._file.tell()
         try:
@@ -127,12 +127,12 @@ class Reader:
         """Begin at the last indexed packet before `start`, to go to the first one after `stop`."""
         if start < 0 or (stop is not None and stop < start):
             raise ValueError(f"packets {start} to {stop} do not exist")
-        if self._begun and not self._seekable:
+        if self._begun and not self.seekable:
             raise ValueError("a pipe can be read only once")
         self._begun = True
         report = self.report = Report(samples=self.header.samples, whole=start == 0 and stop is None)
         offset, end, index = self.header_bytes, None, None
-        if self._seekable:
+        if self.seekable:
             # Where bytes were lost or added the index leads astray; the whole is searched then.
             if (start or stop is not None) and self.index_fits():
                 index = self.trailer()
@@ -152,7 +152,7 @@ class Reader:
             return
         integers, ordered = IntegerHash(), self._ordered(reading)
         # What comes through a pipe is handed out at once; of a file some packets may be decoded side by side.
-        groups = batches(ordered, self.header) if self._seekable else ([item] for item in ordered)
+        groups = batches(ordered, self.header) if self.seekable else ([item] for item in ordered)
         for group in groups:
             for (packet, payload), codes in zip(group, unpack(group, self.header, tables), strict=True):
                 if codes is not None:
@@ -211,7 +211,7 @@ class Reader:
             report.unhashed = True
         elif report.whole and digest is not None and not report.lost:
             report.hash_ok = digest == trailer.digest
-        if self._seekable:
+        if self.seekable:
             report.trailing_bytes = self._file.seek(0, io.SEEK_END) - self._base - scanner.offset
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import escape
+from .blas import one_thread
 from .context import Context
 from .errors import ModelError
 from .header import MAX_LATENTS, STEP_RANGE
@@ -262,6 +263,7 @@ class Tables:
         np.copyto(symbols, last, where=escaped)
         return Line(component, values, rows, low, symbols, escaped, ends)
 
+    @one_thread
     def component_bits(self, codes: NDArray, step: int) -> NDArray[np.float64]:
         """Model bits -sum(log2 p) of each component of a packet's codes [..., frames, components], without coding."""
         check_codes(codes)

@@ -10,6 +10,7 @@ import torch
 from .audio import Samples, to_mid_side
 from .network.vae import RaveNet
 from .resample import Resampler
+from .workers import side_by_side
 
 PACKET_FRAMES = 64
 SHORT, SHORT_FRAMES = 30.0, 128  # seconds up to which packets are longer, since their heads weigh more there
@@ -32,15 +33,24 @@ class Analysis:
 
     def __init__(self, network: RaveNet, packet: int = PACKET_FRAMES, block: int = BLOCK_FRAMES) -> None:
         self.packet, self.block = packet, max(packet, block // packet * packet)
-        self.network, self.preroll = network, network.preroll
+        self.network, self.preroll = network, network.encoder_preroll
         self.rate, self.hop = network.config.rate, network.config.hop
 
     def latents(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[np.ndarray]:
         """Posterior means [channels, latents, frames] of the sound, a packet at a time, the last one shorter."""
+        windows = self._windows(blocks, rate, channels)
+        # Nobody waits for one long block: so several are gathered and computed side by side.
+        together = self.block >= BLOCK_FRAMES // 2
+        for means in side_by_side(self._means, windows) if together else map(self._means, windows):
+            for start in range(0, means.shape[-1], self.packet):
+                yield means[..., start : start + self.packet]
+
+    def _windows(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[tuple[Samples, int]]:
+        """Sound of each block with its preroll, [n, channels], and how many frames of it there are."""
         size, lead = self.block * self.hop, self.preroll * self.hop
         window = size + 2 * lead
         buffer = np.zeros((lead, channels), np.float32)  # begins with the silence before the sound
-        pending, total = [buffer], 0
+        pending = [buffer]
         held = lead
         resampler = Resampler(rate, self.rate, channels)
 
@@ -53,10 +63,9 @@ class Analysis:
         for block in ready():
             pending.append(to_mid_side(block) if channels == 2 else block)
             held += len(block)
-            total += len(block)
             while held >= window:
                 joined = np.concatenate(pending)
-                yield from self._packets(self._window(joined[:window]), self.block)
+                yield joined[:window], self.block
                 pending = [joined[size:]]
                 held -= size
         # What is left: at least the lead-in, and the frames of up to a block and the look-ahead after it.
@@ -68,18 +77,13 @@ class Analysis:
             length = min(-(-frames // grain) * grain, self.block)
             part = np.zeros((length * self.hop + 2 * lead, channels), np.float32)
             part[: min(len(part), len(joined))] = joined[: len(part)]
-            yield from self._packets(self._window(part), min(frames, self.block))
+            yield part, min(frames, self.block)
             joined, frames = joined[size:], frames - self.block
 
     @torch.inference_mode()
-    def _window(self, window: Samples) -> np.ndarray:
-        """Sound [block with its preroll, channels] to the block's means [channels, latents, frames]."""
-        sound = torch.from_numpy(np.ascontiguousarray(window.T))[:, None]
-        mean = self.network.encode(sound).mean
-        latents: np.ndarray = mean[..., self.preroll : mean.shape[-1] - self.preroll].numpy()
+    def _means(self, window: tuple[Samples, int]) -> np.ndarray:
+        """The means [channels, latents, frames] of a block."""
+        samples, frames = window
+        sound = torch.from_numpy(np.ascontiguousarray(samples.T))[:, None]
+        latents: np.ndarray = self.network.encode(sound).mean[..., self.preroll : self.preroll + frames].numpy()
         return latents
-
-    def _packets(self, latents: np.ndarray, frames: int) -> Iterator[np.ndarray]:
-        """Cut a block's first frames into packets."""
-        for start in range(0, frames, self.packet):
-            yield latents[..., start : min(start + self.packet, frames)]

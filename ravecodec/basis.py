@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 RULES = ("sigma", "sigma-squared")
 
@@ -39,11 +40,11 @@ class Basis:
 
     def rotate(self, latents: np.ndarray, components: int) -> np.ndarray:
         """Latents [latents, frames] to the first components [components, frames]."""
-        return self.vectors[:components] @ ((latents - self.mean[:, None]) / self.unit[:, None])
+        return _product(self.vectors[:components], (latents - self.mean[:, None]) / self.unit[:, None])
 
     def restore(self, values: np.ndarray) -> np.ndarray:
         """Components [components, frames] back to latents [latents, frames], the missing ones taken as zero."""
-        return (self.vectors[: len(values)].T @ values) * self.unit[:, None] + self.mean[:, None]
+        return _product(self.vectors[: len(values)].T, values) * self.unit[:, None] + self.mean[:, None]
 
     @property
     def unit(self) -> np.ndarray:
@@ -53,6 +54,13 @@ class Basis:
     def steps(self, q: int) -> np.ndarray:
         """Quantiser steps sqrt(12) * noise * 2^(q / 8): at q = 0 rounding is as loud as the posterior noise."""
         return (12**0.5 * self.noise * 2.0 ** (q / 8)).astype(np.float32)
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b by torch: numpy's threads, once awake, would get in the way of those that run the network."""
+    kind = np.result_type(a, b)
+    product: np.ndarray = torch.mm(torch.from_numpy(a.astype(kind)), torch.from_numpy(b.astype(kind))).numpy()
+    return product
 
 
 def components_for(singular_values: np.ndarray, fidelity: float, rule: str = "sigma") -> int:

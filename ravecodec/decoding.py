@@ -11,7 +11,7 @@ from bitstream import Header, Reader, Report
 from .audio import Samples, check_rate
 from .errors import UsageError
 from .resample import resample, resampled_length
-from .synthesis import Synthesis
+from .synthesis import Synthesis, block_frames
 
 MARGIN = 2048  # samples at the lower of two rates that the resampler is given on either side of a span
 
@@ -75,7 +75,7 @@ def sound(
     Args:
         delay: of the codec, in samples at its rate.
         samples: per channel at the source's rate, if known.
-        size: frames that the network takes at once.
+        size: frames that the network takes at once; by default up to 512.
     """
     header = reader.header
     total = None if samples is None else resampled_length(samples, header.source_rate, header.rate)
@@ -109,7 +109,8 @@ def _at_own_rate(
     left = max(0, min(known) - start) if known else None
     first = (start + delay) // hop
     last = None if end is None else -(-(end + delay) // hop)
-    blocks = synthesis.blocks(reader, first, last, **({} if size is None else {"size": size}))
+    frames = None if left is None else -(-left // hop)
+    blocks = synthesis.blocks(reader, first, last, block_frames(frames) if size is None else size)
     blocks = _skip(blocks, start + delay - first * hop)
     if left is not None:
         for block in blocks:

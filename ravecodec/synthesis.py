@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from bitstream import Header, Layout, Packet, Reader
 
-from .analysis import BLOCK_FRAMES, GRAIN
+from .analysis import GRAIN
 from .audio import Samples, from_mid_side
 from .basis import Basis
 from .network.noise import seeded_noise
 from .network.phase import SEGMENT, SETTLE, history
 from .network.vae import RaveNet
+from .workers import side_by_side
 
 CONCEALMENT = 0.7  # a lost packet's components shrink by this factor a frame, towards the mean
 GLIDE = 32  # frames after which what stood before a lost packet is not heard any more: 0.7 ** 32 is 1e-5
+PARTS, FEWEST, MOST = 4, 2 * GRAIN, 8 * GRAIN  # blocks that a sound is cut into at least; frames that these have
 CHANNEL_SEED = 0x632BE5  # sets the noise of one channel apart from that of the next
 
 
+def block_frames(frames: int | None) -> int:
+    """How many frames of so many (None: not known) the network takes at once.
+
+    Every block has its preroll beside it, so they should be long, but there should be one for every thread.
+    """
+    if frames is None:
+        return MOST
+    return min(max(FEWEST, -(-frames // (PARTS * GRAIN)) * GRAIN), MOST)
+
+
+class Window(NamedTuple):
+    """What the network is given for a block: its first frame's number, components around it, its length in frames."""
+
+    start: int
+    values: np.ndarray
+    frames: int
+
+
 class Synthesis:
-    """Runs a decoder over the packets of a file, in windows: a block of up to 512 frames, and its preroll."""
+    """Runs a decoder over the packets of a file, in windows: a block of frames, and its preroll."""
 
     def __init__(self, network: RaveNet, basis: Basis, header: Header) -> None:
         self.network, self.basis, self.header = network, basis, header
@@ -32,13 +53,18 @@ class Synthesis:
         self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
     def blocks(
-        self, reader: Reader, first: int = 0, last: int | None = None, size: int = BLOCK_FRAMES
+        self, reader: Reader, first: int = 0, last: int | None = None, size: int = MOST
     ) -> Iterator[Samples]:
         """Sound [frames * hop, channels] of the frames `first` to before `last`, in blocks of `size` frames.
 
         Of a file with a seek index only what is needed is read: the span and its preroll. Lost packets are concealed:
-        their components glide from the last ones to the mean.
+        their components glide from the last ones to the mean. Blocks of a file that can seek are computed side by side,
+        those of a pipe as they come.
         """
+        windows = self._windows(reader, first, last, size)
+        yield from side_by_side(self._render, windows) if reader.seekable else map(self._render, windows)
+
+    def _windows(self, reader: Reader, first: int, last: int | None, size: int) -> Iterator[Window]:
         full = self.header.frames_per_packet
         end = None if last is None else -(-(last + self.preroll) // full)
         packets = reader.packets(max(0, first - max(self._back, self.preroll + GLIDE)) // full, end)
@@ -46,6 +72,7 @@ class Synthesis:
         before = rest  # components of the frames before the block; zero is the mean
         ahead = rest[:, :0]  # components read and not yet heard
         start, latest = first, rest[:, -1:]
+        most, size = size, min(size, FEWEST)  # the first block is short, for who waits for it
         for packet in packets:
             values = self._values(packet, latest)
             latest = values[:, -1:]
@@ -53,16 +80,16 @@ class Synthesis:
             before = np.concatenate([before, values[:, :early]], 1)[:, -self._back :]
             ahead = np.concatenate([ahead, values[:, early:]], 1)
             while ahead.shape[1] >= size + self.preroll and (last is None or start + size <= last):
-                yield self._block(start, before, ahead, size, size)
+                yield self._window(start, before, ahead, size, size)
                 before = np.concatenate([before, ahead[:, :size]], 1)[:, -self._back :]
-                start, ahead = start + size, ahead[:, size:]
+                start, ahead, size = start + size, ahead[:, size:], most
         while ahead.shape[1] and (last is None or start < last):
             frames = min(ahead.shape[1], size)
             if last is not None:
                 frames = min(frames, last - start)
-            yield self._block(start, before, ahead, frames, size)
+            yield self._window(start, before, ahead, frames, size)
             before = np.concatenate([before, ahead[:, :frames]], 1)[:, -self._back :]
-            start, ahead = start + frames, ahead[:, frames:]
+            start, ahead, size = start + frames, ahead[:, frames:], most
 
     def _values(self, packet: Packet, last: np.ndarray) -> np.ndarray:
         if packet.codes is not None:
@@ -82,16 +109,17 @@ class Synthesis:
         values = np.zeros((self.header.channels, frames, self.header.components))
         return np.pad(values, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
 
-    def _block(self, start: int, before: np.ndarray, ahead: np.ndarray, frames: int, most: int) -> Samples:
+    def _window(self, start: int, before: np.ndarray, ahead: np.ndarray, frames: int, most: int) -> Window:
         # Filled up, so that lengths, and with them the arithmetic, are few.
         grain = min(GRAIN, most)
         size = -(-frames // grain) * grain + self.preroll
         ahead = np.concatenate([ahead[:, :size], self._rest(max(0, size - ahead.shape[1]))], 1)
-        return self._window(start, np.concatenate([before, ahead], 1), frames)
+        return Window(start, np.concatenate([before, ahead], 1), frames)
 
     @torch.inference_mode()
-    def _window(self, start: int, values: np.ndarray, frames: int) -> Samples:
-        """Components of a block and around it, steps behind them, to sound [frames * hop, channels]."""
+    def _render(self, window: Window) -> Samples:
+        """Sound [frames * hop, channels] of a block."""
+        start, values, frames = window
         latents = torch.from_numpy(np.stack([self.basis.restore(v.T[:-1]) for v in values]).astype(np.float32))
         known = np.flatnonzero(np.isfinite(values[0, :, -1]))
         nearest = np.arange(self._back - self.preroll, values.shape[1]).clip(known[0], known[-1])

@@ -85,20 +85,22 @@ def test_a_causal_network_does_not_look_ahead() -> None:
 def test_nothing_reaches_farther_than_the_preroll(name: str) -> None:
     torch.manual_seed(0)
     net = RaveNet(load_preset(name)).eval()
-    frames, spot = 2 * net.preroll + 9, net.preroll + 4
+    most = max(net.preroll, net.encoder_preroll)
+    frames, spot = 2 * most + 9, most + 4
     x = 0.1 * torch.randn(1, 1, frames * 2048)
     other = x.clone()
     other[..., spot * 2048 : (spot + 1) * 2048] *= -0.5
     with torch.inference_mode():
         difference = (net.encode(x).mean - net.encode(other).mean).abs().amax((0, 1))
-        far = torch.arange(frames).sub(spot).abs() > net.preroll
-        assert difference[far].max() < 1e-5 < difference[spot]
+        distance = torch.arange(frames).sub(spot).abs()
+        assert difference[distance > net.encoder_preroll].max() < 1e-5 < difference[spot]
         z = net.encode(x).mean
         other_z = z.clone()
         other_z[..., spot] *= -0.5
         sound = (net.decode(z) - net.decode(other_z)).abs().view(frames, 2048).amax(1)
-        assert sound[far].max() < 1e-5 < sound[spot]
-    assert net.preroll * net.config.decimation >= max(encoder_reach(net.config), decoder_reach(net.config))
+        assert sound[distance > net.preroll].max() < 1e-5 < sound[spot]
+    assert net.preroll * net.config.decimation >= decoder_reach(net.config)
+    assert net.encoder_preroll * net.config.decimation >= encoder_reach(net.config)
 
 
 def test_unknown_keys_and_impossible_shapes_are_refused() -> None:

@@ -27,19 +27,33 @@ class HarmonicSource(nn.Module):
     def forward(self, bands: Tensor) -> Tensor:
         """Rectify the lowest bands at the full rate and flatten the result."""
         pqmf = self.pqmf[0]
-        base = torch.zeros_like(bands)
-        base[:, : self.low] = bands[:, : self.low]
-        rich = pqmf(pqmf.inverse(base).abs())
+        rich = pqmf(pqmf.inverse(bands[:, : self.low]).abs())
         return rich * torch.rsqrt(_local_mean(rich.square()) + 1e-8)
 
 
 def _local_mean(power: Tensor) -> Tensor:
     """Mean over the `_SHORT * _LONG` samples around each: a short box, then several of its results side by side."""
-    short = F.avg_pool1d(power, _SHORT, 1, _SHORT // 2, count_include_pad=False)
+    time, edge = power.shape[-1], _SHORT // 2
+    # At the ends the mean is of those samples that there are.
+    there = torch.arange(time, device=power.device).clamp(max=edge) + 1
+    short = _sum(F.pad(power, (edge, edge)), _SHORT) / (there + there.flip(0) - 1)
     reach = _SHORT * (_LONG // 2)
-    padded = F.pad(short, (reach, reach), mode="replicate")
-    time = power.shape[-1]
-    total = padded[..., :time].clone()
-    for k in range(1, _LONG):
-        total += padded[..., k * _SHORT : k * _SHORT + time]
-    return total / _LONG
+    return _sum(F.pad(short, (reach, reach), mode="replicate"), _LONG, _SHORT) / _LONG
+
+
+def _sum(x: Tensor, count: int, apart: int = 1) -> Tensor:
+    """Of so many values, each so far behind the one before: [..., n] to [..., n - (count - 1) * apart].
+
+    Sums of twice as many at every turn: few passes through memory.
+    """
+    length = x.shape[-1] - (count - 1) * apart
+    total, taken = x.new_zeros(()), 0
+    size = 1
+    while True:
+        if count & size:
+            total = total + x[..., taken * apart :][..., :length]
+            taken += size
+        if taken == count:
+            return total
+        x = x[..., : -size * apart] + x[..., size * apart :]
+        size *= 2

@@ -24,7 +24,8 @@ def as_image(x: Tensor) -> Tensor:
 
 def as_sequence(x: Tensor) -> Tensor:
     """[batch, channels, 1, time] back to [batch, channels, time], in that memory order."""
-    return x[:, :, 0].contiguous()
+    # Torch transposes matrices faster than stacks of them.
+    return torch.stack([each.contiguous() for each in x[:, :, 0]]) if len(x) > 1 else x[0, :, 0].contiguous()[None]
 
 
 class Conv(nn.Conv2d):
@@ -98,7 +99,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, channels, 1, time] to the same shape."""
-        return x + self.body(x)
+        y: Tensor = self.body(x)
+        return y.add_(x)
 
 
 def normaliser(norm: str, channels: int) -> nn.Module:

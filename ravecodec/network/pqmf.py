@@ -89,10 +89,10 @@ class PQMF(nn.Module):
             return F.conv1d(F.pad(blocks, (left, self.blocks - 1 - left)), self.analysis)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Synthesise sound [batch, 1, n * bands] from sub-bands [batch, bands, n]."""
+        """Synthesise sound [batch, 1, n * bands] from sub-bands [batch, bands, n], or from the lowest ones alone."""
         left = self.blocks - 1 if self.causal else self.blocks // 2 - 1
         with full_precision(y):
-            blocks = F.conv1d(F.pad(y, (left, self.blocks - 1 - left)), self.synthesis)
+            blocks = F.conv1d(F.pad(y, (left, self.blocks - 1 - left)), self.synthesis[:, : y.shape[1]])
         return blocks.transpose(1, 2).reshape(y.shape[0], 1, -1)
 
 

@@ -34,12 +34,20 @@ def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int)
     phase, slope = added_up(moved, first, GRID)
     skip = (start - first) * GRID
     phase, slope, grid = (part[:, skip:, None] for part in (phase, slope, grid))
-    ramp = (torch.arange(cell, device=latents.device) + 0.5) / cell
+    ramp = _ramp(cell, latents)
     angle = 2 * math.pi * (torch.frac(phase).float() + slope.float() * ramp).flatten(1)
     count = (TOP / grid.float()).expand(-1, -1, cell).flatten(1)
     level = 2 * (grid.float() / rate).sqrt().expand(-1, -1, cell).flatten(1)
-    loud = F.interpolate(voicing[:, None, :], scale_factor=float(hop // SLOTS), mode="linear")[:, 0].sqrt()
-    return (level * loud[:, (start - first) * hop :] * _partials(angle, count))[:, None]
+    # Voicing goes in straight lines from the middle of a slot to that of the next.
+    size = hop // SLOTS
+    slots = F.pad(voicing[:, None], (1, 1), mode="replicate")[:, 0, (start - first) * SLOTS :, None].float()
+    loud = torch.lerp(slots[:, :-1], slots[:, 1:], _ramp(size, latents)).flatten(1)[:, size // 2 : -(size // 2)].sqrt()
+    return (level * loud * _partials(angle, count))[:, None]
+
+
+def _ramp(size: int, like: Tensor) -> Tensor:
+    """From 0 to 1 in so many steps, at the middle of each."""
+    return (torch.arange(size, device=like.device) + 0.5) / size
 
 
 def _partials(angle: Tensor, count: Tensor) -> Tensor:

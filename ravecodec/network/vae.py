@@ -210,8 +210,13 @@ class RaveNet(nn.Module):
 
     @property
     def preroll(self) -> int:
-        """Latent frames on either side after which encoder and decoder no longer see the edge of a block."""
-        return math.ceil(max(encoder_reach(self.config), decoder_reach(self.config)) / self.config.decimation)
+        """Latent frames on either side after which the decoder no longer sees the edge of a block."""
+        return math.ceil(decoder_reach(self.config) / self.config.decimation)
+
+    @property
+    def encoder_preroll(self) -> int:
+        """The same of the encoder."""
+        return math.ceil(encoder_reach(self.config) / self.config.decimation)
 
     def parameter_count(self) -> int:
         """Parameters of encoder and decoder."""
