@@ -24,6 +24,7 @@ class Arm:
     options: dict[str, Any] = field(default_factory=dict)
     code: str = ""  # a case of `patch`
     preset: str = "default"
+    adversarial: float = 0.0  # share of the time, at its end, that goes to stage 2
 
 
 SPECTRAL_ALONE = dict.fromkeys(
@@ -53,8 +54,10 @@ ARMS: dict[str, Arm] = {
     "batch-2": Arm("batches of 2", options={"batch": 2}),
     "batch-8": Arm("batches of 8", options={"batch": 8}),
     "crop-16384": Arm("crops of 16384, batches of 8", options={"batch": 8, "crop": 16384}),
-    "hop-1024": Arm("hop 1024", {"ratios": (4, 4, 2, 2)}),
-    "hop-512": Arm("hop 512", {"ratios": (4, 2, 2, 2)}),
+    # Where beta begins decides the rate that so few updates end with.
+    "hop-1024": Arm("hop 1024", {"ratios": (4, 4, 2, 2)}, {"beta_start": 0.04}),
+    "hop-512": Arm("hop 512", {"ratios": (4, 2, 2, 2)}, {"beta_start": 0.08}),
+    "adversarial-early": Arm("stage 2 for the second half of the time", adversarial=0.5),
     "wide": Arm("wider, one unit at each width", {
         "encoder_channels": (40, 120, 240, 480, 480), "encoder_units": (0, 1, 1, 1, 0),
         "decoder_channels": (40, 160, 320, 480, 480), "decoder_units": (1, 1, 1, 1, 0)}),

@@ -34,6 +34,7 @@ from eval.metrics.log_mel import log_mel_distance
 from eval.metrics.spectral_distance import spectral_distance
 from eval.provenance import machine
 from ravecodec.audio import read_audio
+from ravecodec.modelfile import save_model
 from ravecodec.network import vae
 from ravecodec.network.config import load_preset
 from ravecodec.training import run, stages
@@ -42,6 +43,7 @@ from ravecodec.training.store import FORMAT, INDEX, SOUND
 
 SHARE = 6  # every sixth excerpt
 EVERY = 3  # every third clip of each kind
+ADVERSARIAL = {"learning_rate": 5e-4, "adversarial_weight": 0.3, "matching_weight": 2.0, "warmup": 50}
 METRICS = ("spectral", "log_mel", "fine", "estoi")
 FIELDS = ("arm", "what", "kind", "clips", *METRICS, "kbps", "updates", "hours", "minutes", "machine", "torch")
 
@@ -66,12 +68,23 @@ def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, 
         text = Path(folder) / "arm.toml"
         text.write_text(as_toml(config.to_dict()))
         usual = TrainOptions(
-            sixth(store, Path(folder) / "store"), Path(folder) / "run", preset=str(text), minutes=minutes, batch=4,
-            beta_start=0.02, accelerator="cpu", threads=1, checkpoint_seconds=1e9, audio_every=10**9, log_every=10,
+            sixth(store, Path(folder) / "store"), Path(folder) / "run", preset=str(text), batch=4, beta_start=0.02,
+            minutes=minutes * (1 - asked.adversarial), accelerator="cpu", threads=1, checkpoint_seconds=1e9,
+            audio_every=10**9, log_every=10,
         )  # fmt: skip
         trainer = run.Trainer(replace(usual, **asked.options))
         last = trainer.run(lambda step, values: None)
+        updates, seen = trainer.step, trainer.seen
         net = trainer.averaged_network()
+        if asked.adversarial:
+            start = Path(folder) / "stage1.safetensors"
+            save_model(start, net, "stage1")
+            second = replace(usual, out=Path(folder) / "second", stage=2, init_from=str(start), ema=0.99,
+                             minutes=minutes * asked.adversarial, **ADVERSARIAL)  # fmt: skip
+            trainer = run.Trainer(second)
+            trainer.run(lambda step, values: None)
+            updates, seen = updates + trainer.step, seen + trainer.seen
+            net = trainer.averaged_network()
     found: dict[str, list[list[float]]] = {}
     numbers: dict[str, int] = {}
     for clip in load(clips):
@@ -82,8 +95,8 @@ def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, 
         {
             "arm": arm, "what": asked.what, "kind": kind, "clips": len(values),
             **{m: round(float(v), 4) for m, v in zip(METRICS, np.nanmean(np.array(values), 0), strict=True)},
-            "kbps": round(last.get("kilobits", float("nan")), 3), "updates": trainer.step,
-            "hours": round(trainer.seen / 3600, 3), "minutes": minutes, "machine": machine()["processor"],
+            "kbps": round(last.get("kilobits", float("nan")), 3), "updates": updates,
+            "hours": round(seen / 3600, 3), "minutes": minutes, "machine": machine()["processor"],
             "torch": torch.__version__,
         }
         for kind, values in found.items()
