@@ -52,6 +52,7 @@ ARMS: dict[str, Arm] = {
     "rate-2.5": Arm("learning rate times 2.5", options={"learning_rate": 2e-3}),
     "batch-1": Arm("batches of 1", options={"batch": 1}),
     "batch-2": Arm("batches of 2", options={"batch": 2}),
+    "no-lapped-batch-1": Arm("no lapped transform, batches of 1", {"lapped": False}, {"batch": 1}),
     "batch-8": Arm("batches of 8", options={"batch": 8}),
     "crop-16384": Arm("crops of 16384, batches of 8", options={"batch": 8, "crop": 16384}),
     # Where beta begins decides the rate that so few updates end with.
