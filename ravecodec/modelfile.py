@@ -20,6 +20,7 @@ from . import storedtables
 from .basis import Basis
 from .errors import PathLike
 from .network.config import NetworkConfig
+from .network.layers import unset_weights
 from .network.vae import RaveNet
 from .registry import find
 
@@ -87,7 +88,8 @@ def load_model(name_or_path: PathLike) -> Model:
     if document.get("format") != 1:
         raise ModelError(f"{path}: model format {document.get('format')} is newer than this version of ravecodec")
     hashed = {k: v for k, v in tensors.items() if k.startswith(("net.", "basis."))}
-    network = RaveNet(NetworkConfig.from_dict(document["config"]))
+    with unset_weights():
+        network = RaveNet(NetworkConfig.from_dict(document["config"]))
     identity = model_id(document["config"], hashed)  # as it was written: this version may know more fields
     if identity.hex() != document["id"]:
         raise ModelError(f"{path}: damaged: its tensors hash to {identity.hex()}, the file says {document['id']}")
