@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 RULES = ("sigma", "sigma-squared")
 
@@ -58,6 +57,8 @@ class Basis:
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a @ b by torch: numpy's threads, once awake, would get in the way of those that run the network."""
+    import torch  # what only looks at singular values does without
+
     kind = np.result_type(a, b)
     product: np.ndarray = torch.mm(torch.from_numpy(a.astype(kind)), torch.from_numpy(b.astype(kind))).numpy()
     return product
