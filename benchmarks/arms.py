@@ -22,7 +22,7 @@ class Arm:
     what: str
     network: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    code: str = ""  # a case of `patch`
+    code: str = ""  # the name of what is put in the product's place
     preset: str = "default"
     adversarial: float = 0.0  # share of the time, at its end, that goes to stage 2
 

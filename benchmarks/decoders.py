@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from arms import Arm
 from torch import Tensor, nn
-from trials import EVERY
+from trials import ALONE, some
 
-from eval import compare, corpus
+from eval import compare
 from eval.metrics.log_mel import BANDS, WINDOW, filterbank
 from eval.provenance import machine
 from eval.results import Results
@@ -40,92 +41,11 @@ FIELDS = ("arm", "what", "metric", "kind", "rate", "low", "high", "verdict", "up
 USUAL: dict[str, Any] = {
     "stage": 2, "learning_rate": 5e-4, "adversarial_weight": 0.3, "matching_weight": 2.0, "waveform_weight": 5.0,
     "structure_weight": 8.0, "envelope_weight": 6.0, "modulation_weight": 4.0, "steadiness_weight": 5.0, "speed": 1.1,
-    "weights": {"speech": 1.2, "effects": 1.5}, "warmup": 50, "decay": 0.4, "ema": 0.99, "accelerator": "cpu",
-    "threads": 1, "checkpoint_seconds": 1e9, "audio_every": 10**9, "log_every": 10,
+    "weights": {"speech": 1.2, "effects": 1.5}, "warmup": 50, "decay": 0.4, "ema": 0.99, "batch": 4,
 }  # fmt: skip
 
 
-def usual() -> dict[str, Any]:
-    """fidelity and step drawn for each example, real rounding"""
-    return {}
-
-
-def whole() -> dict[str, Any]:
-    """latents as the encoder means them: not cut, not quantised"""
-
-    def as_they_are(self: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
-        return latents, latents.new_zeros(len(latents), 1)
-
-    stages.Truncation.forward = as_they_are  # type: ignore[method-assign, assignment]
-    return {}
-
-
-def fine() -> dict[str, Any]:
-    """all fidelities, but only steps from -12 to 0"""
-    drawn = stages.Truncation.forward
-    stages.Truncation.forward = lambda self, latents: drawn(self, latents, coarsest=0)  # type: ignore[method-assign]
-    return {}
-
-
-def distances() -> dict[str, Any]:
-    """no discriminator's say: the distances alone"""
-    return {"adversarial_weight": 0.0, "matching_weight": 0.0}
-
-
-def complex_spectra() -> dict[str, Any]:
-    """a discriminator of complex spectra (windows 2048, 1024, 512) beside the usual one"""
-
-    class Both(stages.Discriminator):
-        def __init__(self, config: Any) -> None:
-            super().__init__(config)
-            self.spectra = nn.ModuleList([_SpectrumDiscriminator(window) for window in (2048, 1024, 512)])
-
-        def forward(self, x: Tensor) -> list[list[Tensor]]:
-            return super().forward(x) + [each(x[:, 0]) for each in self.spectra]
-
-    stages.Discriminator = Both  # type: ignore[misc]
-    return {}
-
-
-def below_16k() -> dict[str, Any]:
-    """the spectral and the envelope distance hear nothing above 16 kHz"""
-
-    def cut(sound: Tensor) -> Tensor:
-        spectrum = torch.fft.rfft(sound)
-        audible = torch.arange(spectrum.shape[-1]) < spectrum.shape[-1] * 16 / 24
-        return torch.fft.irfft(spectrum * audible, n=sound.shape[-1])
-
-    def deaf(distance: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        return lambda x, y, *rest: distance(cut(x), cut(y), *rest)
-
-    stages.spectral_distance = deaf(stages.spectral_distance)
-    stages.envelope_distance = deaf(stages.envelope_distance)  # type: ignore[assignment]
-    return {}
-
-
-def log_mel() -> dict[str, Any]:
-    """the log-mel distance, times 10, beside the spectral distance"""
-    plain, bank = stages.spectral_distance, torch.from_numpy(filterbank(48000, BANDS, WINDOW)).float()
-
-    def bands(sound: Tensor) -> Tensor:
-        spectrum = stft(sound, WINDOW)
-        return (bank @ (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt()).clamp_min(1e-5).log10()
-
-    stages.spectral_distance = lambda x, y: plain(x, y) + 10 * (bands(x) - bands(y)).abs().mean()  # type: ignore[assignment]
-    return {}
-
-
-def small_batches() -> dict[str, Any]:
-    """batches of 1"""
-    return {"batch": 1}
-
-
-ARMS = {each.__name__: each for each in (
-    usual, whole, fine, distances, complex_spectra, below_16k, log_mel, small_batches
-)}  # fmt: skip
-
-
-class _SpectrumDiscriminator(nn.Module):
+class SpectrumDiscriminator(nn.Module):
     """Convolutions over the real and imaginary part of a spectrum, after Defossez et al. 2022."""
 
     def __init__(self, window: int, channels: int = 12) -> None:
@@ -148,9 +68,77 @@ class _SpectrumDiscriminator(nn.Module):
         return features
 
 
+def whole() -> None:
+    """Latents stay as the encoder means them."""
+
+    def as_they_are(self: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
+        return latents, latents.new_zeros(len(latents), 1)
+
+    stages.Truncation.forward = as_they_are  # type: ignore[method-assign, assignment]
+
+
+def complex_spectra() -> None:
+    """Another discriminator beside the usual one."""
+
+    class Both(stages.Discriminator):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.spectra = nn.ModuleList([SpectrumDiscriminator(window) for window in (2048, 1024, 512)])
+
+        def forward(self, x: Tensor) -> list[list[Tensor]]:
+            return super().forward(x) + [each(x[:, 0]) for each in self.spectra]
+
+    stages.Discriminator = Both  # type: ignore[misc]
+
+
+def below_16k() -> None:
+    """Distances that hear nothing above 16 kHz."""
+
+    def cut(sound: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(sound)
+        audible = torch.arange(spectrum.shape[-1]) < spectrum.shape[-1] * 16 / 24
+        return torch.fft.irfft(spectrum * audible, n=sound.shape[-1])
+
+    def deaf(distance: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        return lambda x, y, *rest: distance(cut(x), cut(y), *rest)
+
+    stages.spectral_distance = deaf(stages.spectral_distance)
+    stages.envelope_distance = deaf(stages.envelope_distance)  # type: ignore[assignment]
+
+
+def log_mel() -> None:
+    """The log-mel distance as a loss."""
+    plain, bank = stages.spectral_distance, torch.from_numpy(filterbank(48000, BANDS, WINDOW)).float()
+
+    def bands(sound: Tensor) -> Tensor:
+        spectrum = stft(sound, WINDOW)
+        return (bank @ (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt()).clamp_min(1e-5).log10()
+
+    stages.spectral_distance = lambda x, y: plain(x, y) + 10 * (bands(x) - bands(y)).abs().mean()  # type: ignore[assignment]
+
+
+ARMS: dict[str, Arm] = {
+    "usual": Arm("fidelity and step drawn for each example, real rounding"),
+    "whole": Arm("latents as the encoder means them: not cut, not quantised", code="whole"),
+    "distances": Arm(
+        "no discriminator's say: the distances alone", options={"adversarial_weight": 0.0, "matching_weight": 0.0}
+    ),
+    "complex_spectra": Arm(
+        "a discriminator of complex spectra (windows 2048, 1024, 512) beside the usual one", code="complex_spectra"
+    ),
+    "below_16k": Arm("the spectral and the envelope distance hear nothing above 16 kHz", code="below_16k"),
+    "log_mel": Arm("the log-mel distance, times 10, beside the spectral distance", code="log_mel"),
+    "small_batches": Arm("batches of 1", options={"batch": 1}),
+}
+CODE = {each.__name__: each for each in (whole, complex_spectra, below_16k, log_mel)}
+
+
 def train(arm: str, store: Path, model: str, minutes: float, folder: Path) -> None:
     """Train an arm and leave its model in the folder."""
-    options = {**USUAL, "batch": 4, **ARMS[arm]()}
+    asked = ARMS[arm]
+    if asked.code:
+        CODE[asked.code]()
+    options = {**ALONE, **USUAL, **asked.options}
     trainer = run.Trainer(TrainOptions(store, folder / "run", init_from=model, minutes=minutes, **options))
     trainer.run(lambda step, values: None)
     trainer.save()
@@ -171,12 +159,7 @@ def sweep(model: str, clips: Path, folder: Path) -> None:
 
 def subset(clips: Path, folder: Path) -> Path:
     """A manifest of every third clip of each kind."""
-    numbers: dict[str, int] = {}
-    lines = ["file,kind"]
-    for clip in corpus.load(clips):
-        numbers[clip.kind] = numbers.get(clip.kind, 0) + 1
-        if numbers[clip.kind] % EVERY == 1:
-            lines.append(f"{clip.path.resolve()},{clip.kind}")
+    lines = ["file,kind", *(f"{clip.path.resolve()},{clip.kind}" for clip in some(clips))]
     manifest = folder / "clips.csv"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return manifest
@@ -192,7 +175,7 @@ def rows(arms: list[str], work: Path, minutes: float) -> list[dict[str, Any]]:
         value = each.delta.rate
         found.append({
             "arm": each.label, "metric": each.delta.metric, "kind": each.kind, "rate": value.value, "low": value.low,
-            "what": "the model that all began from" if before else ARMS[each.label].__doc__,
+            "what": "the model that all began from" if before else ARMS[each.label].what,
             "high": value.high, "verdict": each.verdict,
             "updates": 0 if before else int((work / each.label / "updates").read_text()), **shared,
         })  # fmt: skip
@@ -208,7 +191,7 @@ def write(out: Path, found: list[dict[str, Any]], first: str, minutes: float) ->
     columns = list(dict.fromkeys((row["metric"], row["kind"]) for row in found if row["kind"] != "overall"))
     lines = [
         "# What helps a decoder", "", "Written by `benchmarks/decoders.py`, which says how.", "",
-        f"BD-rate in percent against `{first}` ({ARMS[first].__doc__}) after {minutes:g} minutes on one thread: "
+        f"BD-rate in percent against `{first}` ({ARMS[first].what}) after {minutes:g} minutes on one thread: "
         f"{machine()['processor']}. Less is better; in bold what lies beyond its 95 % interval; a dash where curves do "
         "not meet.", "",
     ]  # fmt: skip

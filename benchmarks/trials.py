@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from arms import ARMS, as_toml, changed, patch
 
-from eval.corpus import load
+from eval.corpus import Clip, load
 from eval.metrics.fine_structure import fine_structure
 from eval.metrics.intelligibility import estoi
 from eval.metrics.log_mel import log_mel_distance
@@ -43,6 +43,9 @@ from ravecodec.training.store import FORMAT, INDEX, SOUND
 
 SHARE = 6  # every sixth excerpt
 EVERY = 3  # every third clip of each kind
+ALONE: dict[str, Any] = {  # one thread, and nothing written on the way
+    "accelerator": "cpu", "threads": 1, "checkpoint_seconds": 1e9, "audio_every": 10**9, "log_every": 10,
+}  # fmt: skip
 ADVERSARIAL = {"learning_rate": 5e-4, "adversarial_weight": 0.3, "matching_weight": 2.0, "warmup": 50}
 METRICS = ("spectral", "log_mel", "fine", "estoi")
 FIELDS = ("arm", "what", "kind", "clips", *METRICS, "kbps", "updates", "hours", "minutes", "machine", "torch")
@@ -59,6 +62,17 @@ def sixth(store: Path, out: Path) -> Path:
     return out
 
 
+def some(clips: Path) -> list[Clip]:
+    """Every third clip of each kind."""
+    numbers: dict[str, int] = {}
+    chosen = []
+    for clip in load(clips):
+        numbers[clip.kind] = numbers.get(clip.kind, 0) + 1
+        if numbers[clip.kind] % EVERY == 1:
+            chosen.append(clip)
+    return chosen
+
+
 def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, Any]]:
     """Train and measure one arm in this process; a row for each kind of clip."""
     asked = ARMS[arm]
@@ -69,8 +83,7 @@ def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, 
         text.write_text(as_toml(config.to_dict()))
         usual = TrainOptions(
             sixth(store, Path(folder) / "store"), Path(folder) / "run", preset=str(text), batch=4, beta_start=0.02,
-            minutes=minutes * (1 - asked.adversarial), accelerator="cpu", threads=1, checkpoint_seconds=1e9,
-            audio_every=10**9, log_every=10,
+            minutes=minutes * (1 - asked.adversarial), **ALONE,
         )  # fmt: skip
         trainer = run.Trainer(replace(usual, **asked.options))
         last = trainer.run(lambda step, values: None)
@@ -86,11 +99,8 @@ def trial(arm: str, store: Path, clips: Path, minutes: float) -> list[dict[str, 
             updates, seen = updates + trainer.step, seen + trainer.seen
             net = trainer.averaged_network()
     found: dict[str, list[list[float]]] = {}
-    numbers: dict[str, int] = {}
-    for clip in load(clips):
-        numbers[clip.kind] = numbers.get(clip.kind, 0) + 1
-        if numbers[clip.kind] % EVERY == 1:
-            found.setdefault(clip.kind, []).append(measure(net, clip.path))
+    for clip in some(clips):
+        found.setdefault(clip.kind, []).append(measure(net, clip.path))
     return [
         {
             "arm": arm, "what": asked.what, "kind": kind, "clips": len(values),

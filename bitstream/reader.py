@@ -24,7 +24,7 @@ class Reader:
     With `tables`, `packets` decodes; ModelError at once if they are not those the header names. Without,
     `walk` still gives every packet's place and size. Damage to packets raises nothing: such packets come
     out as lost, and `report` tells what was found. A file that can seek may be read any number of times,
-    a pipe once.
+    a pipe once; `seekable` says which it is.
     """
 
     def __init__(self, file: BinaryIO, tables: Tables | None = None) -> None:

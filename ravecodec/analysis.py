@@ -39,9 +39,9 @@ class Analysis:
     def latents(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[np.ndarray]:
         """Posterior means [channels, latents, frames] of the sound, a packet at a time, the last one shorter."""
         windows = self._windows(blocks, rate, channels)
-        # Nobody waits for one long block: so several are gathered and computed side by side.
-        together = self.block >= BLOCK_FRAMES // 2
-        for means in side_by_side(self._means, windows) if together else map(self._means, windows):
+        # Somebody waits for short blocks; long ones are gathered and computed side by side.
+        short = self.block < GRAIN
+        for means in map(self._means, windows) if short else side_by_side(self._means, windows):
             for start in range(0, means.shape[-1], self.packet):
                 yield means[..., start : start + self.packet]
 

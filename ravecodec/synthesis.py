@@ -52,9 +52,7 @@ class Synthesis:
         self._back = self.preroll + (SEGMENT + SETTLE if network.pitch is not None else 0)
         self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
-    def blocks(
-        self, reader: Reader, first: int = 0, last: int | None = None, size: int = MOST
-    ) -> Iterator[Samples]:
+    def blocks(self, reader: Reader, first: int, last: int | None, size: int) -> Iterator[Samples]:
         """Sound [frames * hop, channels] of the frames `first` to before `last`, in blocks of `size` frames.
 
         Of a file with a seek index only what is needed is read: the span and its preroll. Lost packets are concealed:
