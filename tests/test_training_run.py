@@ -228,6 +228,17 @@ def test_two_processes_train_like_one(store: Path, tmp_path: Path) -> None:
     assert seen[2][2] == pytest.approx(seen[1][2], rel=0.05)
 
 
+def test_two_processes_end_and_save_in_the_same_step(store: Path, tmp_path: Path) -> None:
+    """Their clocks differ; one that stops, or saves, while the other learns on would wait for it for ever."""
+    arguments = f"train --store {store} --out {tmp_path} --preset tiny --minutes 0.1 --checkpoint-seconds 0.2 --batch 2"
+    arguments += " --crop 8192 -q --accelerator cpu --devices 2 --threads 1"
+    subprocess.run([sys.executable, "-m", "ravecodec", *arguments.split()], check=True, timeout=120)
+    saved = checkpoint.load(tmp_path)
+    assert saved is not None
+    assert saved["step"] > 8
+    assert 6 <= saved["trained"] < 30
+
+
 def spectral_after(saved: dict) -> float:
     """Spectral distance of the averaged network of a checkpoint on a fixed sound."""
     torch.manual_seed(0)

@@ -21,6 +21,7 @@ from .store import Sampler, Store
 
 log = logging.getLogger("ravecodec.train")
 BITS_PER_NAT = 1.4426950408889634
+CLOCK_EVERY = 8  # steps between two looks at the clock that processes share: a look waits for the device
 
 
 class Trainer:
@@ -128,11 +129,13 @@ class Trainer:
         """Train until --steps or --minutes is reached; returns the last smoothed losses."""
         o = self.options
         writer = self._writer()
-        began = saved_at = time.monotonic()
+        began, saved_at = time.monotonic(), 0.0
         start_step = self.step
         smooth: dict[str, float] = {}
+        elapsed = 0.0
         while True:
-            elapsed = time.monotonic() - began
+            if self.fabric.world_size == 1 or (self.step - start_step) % CLOCK_EVERY == 0:
+                elapsed = self._clock(began)
             share = max(
                 self.step / o.steps if o.steps else 0.0,
                 elapsed / (60 * o.minutes) if o.minutes else 0.0,
@@ -156,10 +159,8 @@ class Trainer:
                     )
                 for k, v in values.items():
                     smooth[k] = v if k not in smooth else 0.9 * smooth[k] + 0.1 * v
-                elapsed = time.monotonic() - began
-                smooth["seconds_per_second"] = (
-                    (self.step - start_step) * o.batch * o.crop / self.config.rate / elapsed
-                )
+                drawn = (self.step - start_step) * o.batch * o.crop / self.config.rate
+                smooth["seconds_per_second"] = drawn / (time.monotonic() - began)
                 if writer is not None:
                     for k, v in values.items():
                         writer.add_scalar(f"stage{o.stage}/{k}", v, self.step)
@@ -167,11 +168,20 @@ class Trainer:
                     progress(self.step, smooth)
             if writer is not None and self.step % o.audio_every == 0:
                 self._write_audio(writer)
-            if time.monotonic() - saved_at > o.checkpoint_seconds:
-                self.save(time.monotonic() - began)
-                saved_at = time.monotonic()
-        self.save(time.monotonic() - began)
+            if elapsed - saved_at > o.checkpoint_seconds:
+                self.save(elapsed)
+                saved_at = elapsed
+        self.save(elapsed)
         return smooth
+
+    def _clock(self, began: float) -> float:
+        """Seconds since the start, by the first process's clock: all have to learn, save and end in the same step."""
+        seconds = time.monotonic() - began
+        if self.fabric.world_size == 1:
+            return seconds
+        shared = torch.tensor(seconds, dtype=torch.float64, device=self.fabric.device)
+        torch.distributed.broadcast(shared, 0)
+        return float(shared)
 
     def _mean(self, value: Tensor) -> float:
         """A figure averaged over all processes."""
