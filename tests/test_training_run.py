@@ -106,6 +106,39 @@ def test_stage_two_leaves_the_encoder_bit_for_bit_as_it_was(store: Path, tmp_pat
     assert after.id != before.id
 
 
+def test_without_weight_the_discriminator_is_not_asked(store: Path, tmp_path: Path) -> None:
+    Trainer(options(store, tmp_path / "one", steps=2)).run()
+    silent = {"adversarial_weight": 0.0, "matching_weight": 0.0}
+    trainer = Trainer(options(store, tmp_path / "two", stage=2, init_from=None, steps=2, **silent))
+    before = [p.detach().clone() for p in trainer.module.discriminator.parameters()]
+    head = trainer.net.decoder.heads.weight.detach().clone()
+    asked = []
+    trainer.module.discriminator.register_forward_hook(lambda *_: asked.append(1))
+    last = trainer.run()
+    assert not asked
+    assert not {"adversarial", "matching", "discriminator"} & set(last)
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.module.discriminator.parameters(), strict=True))
+    assert not torch.equal(head, trainer.net.decoder.heads.weight)
+
+
+def test_a_blend_has_the_basis_and_the_tables_of_what_stage_two_began_with(store: Path, tmp_path: Path) -> None:
+    """The second stage changes no integer, so nothing need be measured again."""
+    Trainer(options(store, tmp_path / "one", steps=2)).run()
+    first, second, again = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "again"))
+    calibrate(str(tmp_path / "one"), store, first, name="m")
+    Trainer(options(store, tmp_path / "two", stage=2, init_from=str(first), steps=2)).run()
+    nowhere = tmp_path / "nowhere"  # no sound is asked for
+    calibrate(str(tmp_path / "two"), nowhere, second, name="m", before=str(first), share=0.5)
+    calibrate(str(tmp_path / "two"), store, again, name="m", before=str(first), share=0.5, rotation="all")
+    before, after = ravecodec.load(first), ravecodec.load(second)
+    assert before.tables.id == after.tables.id
+    assert np.array_equal(before.basis.vectors, after.basis.vectors)
+    assert load_model(second).notes["blend"] == 0.5
+    assert load_model(second).notes["calibration_frames"] == load_model(first).notes["calibration_frames"]
+    assert after.model.id != before.model.id
+    assert load_model(again).notes["rotation"] == "all"
+
+
 def test_a_basis_can_be_kept_while_tables_are_fitted_to_other_sound(store: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(store, other)

@@ -27,7 +27,10 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--step", type=whole(-64, 63), metavar="Q", help="step used when the encoder is asked for none")
     parser.add_argument(
-        "--blend", metavar="MODEL", help="the model that stage 2 began with: the decoder goes a part of the way from it"
+        "--blend",
+        metavar="MODEL",
+        help="the model that stage 2 began with: the decoder goes a part of the way from it, and its basis and tables "
+        "hold, unless a rotation is asked for",
     )
     parser.add_argument("--share", type=float, default=0.3, metavar="X", help="that part (default: 0.3)")
     parser.add_argument(

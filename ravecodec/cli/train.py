@@ -30,7 +30,7 @@ HELP = {
     "envelope_weight": "weight of the error of band levels",
     "modulation_weight": "weight of the misfit of what bands do in time",
     "steadiness_weight": "weight of the misfit of what lasts from frame to frame",
-    "adversarial_weight": "weight of the adversarial loss (stage 2)",
+    "adversarial_weight": "weight of the adversarial loss (stage 2; with 0, and 0 for the matching, no discriminator)",
     "matching_weight": "weight of the feature matching (stage 2)",
     "ema": "decay of the averaged weights that ship",
     "weights": "how much more often a kind of sound is drawn",

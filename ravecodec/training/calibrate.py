@@ -15,7 +15,7 @@ import torch
 from bitstream import Tables
 
 from ..basis import Basis, expected_cost, fit_basis
-from ..modelfile import load_model, save_model
+from ..modelfile import Model, load_model, save_model
 from ..network.config import NetworkConfig
 from ..network.vae import RaveNet
 from . import checkpoint, context
@@ -83,13 +83,19 @@ def calibrate(
     too: there are too many for the little that is held out. The `rotation` is among all latents, among those of a kind,
     of none, or what is expected to cost the fewest bits ("auto"); "kept" is the basis of `before` or of the model that
     `source` is, so that fidelities and steps mean what they meant. With `before`, the model that stage 2 began with,
-    the decoder goes only a `share` of the way from that one to `source`. FileNotFoundError or ValueError names what is
-    missing.
+    the decoder goes only a `share` of the way from that one to `source`; the encoder is that one's, so its basis and
+    tables hold, and nothing is measured unless it lacks them or a rotation is asked for. FileNotFoundError or
+    ValueError names what is missing.
     """
     net, history = load_network(source)
     if before is not None:
         net = blend(load_network(before)[0], net, share)
         history = {**history, "blend": share}
+        begun = _calibrated(before)
+        if begun is not None and rotation in ("auto", KEPT):
+            log.info("basis and tables are those of %s: its encoder is the same", before)
+            notes = {**begun.notes, **history, **(notes or {})}
+            return save_model(output, net, name, begun.basis, begun.tables, description, notes)
     sound = Store(store)
     kept = _kept_basis(before or source) if rotation == KEPT else None
     found = measure(net.eval(), sound, sound.held_out())
@@ -103,6 +109,12 @@ def calibrate(
     if kept is None:
         notes["rotation"] = chosen
     return save_model(output, net, name, basis, tables, description, notes)
+
+
+def _calibrated(source: str) -> Model | None:
+    """The model, if it is one with a basis and tables and not the folder of a run."""
+    model = None if Path(source).is_dir() else load_model(source)
+    return model if model is not None and model.basis is not None and model.tables is not None else None
 
 
 def _kept_basis(source: str) -> Basis:

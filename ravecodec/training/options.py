@@ -44,3 +44,8 @@ class TrainOptions:
     log_every: int = 50
     audio_every: int = 2000
     checkpoint_seconds: float = 120.0
+
+    @property
+    def judged(self) -> bool:
+        """Whether stage 2 has a discriminator: with neither of its weights there is none to ask."""
+        return self.adversarial_weight > 0 or self.matching_weight > 0

@@ -75,7 +75,7 @@ class Trainer:
             self.module: Any = Representation(net)
             groups = [list(self.module.parameters())]
         else:
-            self.module = Adversarial(net, truncation)
+            self.module = Adversarial(net, truncation, judged=options.judged)
             groups = [[p for p in net.parameters() if p.requires_grad], list(self.module.discriminator.parameters())]
         betas = (0.8, 0.99) if options.stage == 1 else (0.5, 0.9)
         rates = [options.learning_rate, options.learning_rate / 2]
@@ -214,6 +214,10 @@ class Trainer:
 
     def _stage_two(self, x: Tensor) -> dict[str, Tensor]:
         o = self.options
+        if not o.judged:
+            losses = self.module(x)
+            self._descend(self._fidelity(losses), 0)
+            return _detached(losses)
         discriminator = list(self.module.discriminator.parameters())
         for p in discriminator:
             p.requires_grad_(False)

@@ -106,11 +106,14 @@ class Truncation(nn.Module):
 
 
 class Adversarial(nn.Module):
-    """Stage 2: the encoder stands still; decoder against discriminator, on truncated and quantised latents."""
+    """Stage 2: the encoder stands still; decoder against discriminator, on truncated and quantised latents.
 
-    def __init__(self, net: RaveNet, truncation: Truncation | None) -> None:
+    Not `judged`, it learns from the distances alone and the discriminator costs no time.
+    """
+
+    def __init__(self, net: RaveNet, truncation: Truncation | None, judged: bool = True) -> None:
         super().__init__()
-        self.net, self.truncation = net, truncation
+        self.net, self.truncation, self.judged = net, truncation, judged
         self.discriminator = Discriminator(net.config)
         freeze_encoder(net)
 
@@ -136,6 +139,8 @@ class Adversarial(nn.Module):
         if y is not None:
             return {"discriminator": hinge_discriminator(self.discriminator(x), self.discriminator(y.detach()))}
         y, sent = self.generate(x)
+        if not self.judged:
+            return fidelity(self.net, x, y, sent)
         with torch.no_grad():
             real = self.discriminator(x)
         fake = self.discriminator(y)
