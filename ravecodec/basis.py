@@ -10,7 +10,7 @@ more bits when it is spread over components.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -106,6 +106,17 @@ def fit_basis(
     noise = np.sqrt(vectors**2 @ (variance.astype(np.float64) / unit**2))
     singular = np.sqrt(np.maximum(eigenvalues[order], 0) * frames)
     return Basis(*(np.ascontiguousarray(a, dtype=np.float32) for a in (mean, vectors, singular, noise, unit)))
+
+
+def reordered(basis: Basis, means: np.ndarray) -> Basis:
+    """The same components and steps, by the singular values that means [frames, latents] of another encoder have."""
+    values = basis.rotate(means.T, len(basis.mean)).astype(np.float64)
+    singular = np.sqrt(np.square(values - values.mean(1, keepdims=True)).sum(1))
+    order = np.argsort(-singular, kind="stable")
+    return replace(
+        basis, vectors=np.ascontiguousarray(basis.vectors[order]), noise=basis.noise[order],
+        singular_values=singular[order].astype(np.float32),
+    )  # fmt: skip
 
 
 def expected_cost(basis: Basis, sounds: Iterable[np.ndarray], q: int) -> float:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from sounds import glide
+from trainings import glides, options
 
 import ravecodec
 from ravecodec.modelfile import load_model
@@ -20,24 +20,13 @@ from ravecodec.network.config import NetworkConfig, load_preset
 from ravecodec.network.vae import RaveNet
 from ravecodec.training import checkpoint
 from ravecodec.training.calibrate import blend, calibrate
-from ravecodec.training.options import TrainOptions
-from ravecodec.training.prepare import prepare
 from ravecodec.training.run import Trainer
 from ravecodec.training.stages import Representation, encoder_parameters
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = tmp_path_factory.mktemp("sounds")
-    for i in range(40):
-        soundfile.write(source / f"{i:02}.wav", glide(i, 24000), 48000)
-    prepare(source, source.parent / f"{source.name}-store")
-    return source.parent / f"{source.name}-store"
-
-
-def options(store: Path, out: Path, **changes) -> TrainOptions:
-    usual = {"preset": "tiny", "steps": 3, "batch": 2, "crop": 8192, "accelerator": "cpu", "threads": 1, "log_every": 1}
-    return TrainOptions(store, out, **usual | changes)
+    return glides(tmp_path_factory.mktemp("sounds"))
 
 
 @pytest.mark.parametrize("paths", ["all", "the paper's"])

@@ -15,6 +15,8 @@ HELP = {
     "out": "folder of the run: checkpoint, log, model; a run found there goes on",
     "preset": "network: the name of a preset, or a TOML file",
     "stage": "1: representation; 2: adversarial, with the encoder frozen",
+    "latents": "what stage 1 decodes: samples of the posterior; integers: what a calibrated --init-from would send, "
+    "with the bits of an entropy model as the rate",
     "init_from": "begin with the weights of this model (name or path)",
     "minutes": "end after so many minutes",
     "steps": "end after so many updates",
@@ -101,6 +103,10 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
         parser.add_argument(
             flag, action=_Pairs, nargs="*", default=pairs, metavar="KIND=WEIGHT", help=f"{text} (default: {shown})"
         )
+        return
+    if typing.get_origin(kind) is typing.Literal:
+        text += f" (default: {field.default})"
+        parser.add_argument(flag, choices=typing.get_args(kind), default=field.default, help=text)
         return
     inner = [k for k in typing.get_args(kind) if k is not type(None)] or [kind]
     required = field.default is dataclasses.MISSING

@@ -14,7 +14,7 @@ import torch
 
 from bitstream import Tables
 
-from ..basis import Basis, expected_cost, fit_basis
+from ..basis import Basis, expected_cost, fit_basis, reordered
 from ..modelfile import Model, load_model, save_model
 from ..network.config import NetworkConfig
 from ..network.vae import RaveNet
@@ -56,11 +56,13 @@ def load_network(source: str) -> tuple[RaveNet, dict[str, Any]]:
         net.load_state_dict(saved["average"])
         notes = {
             "stage": saved["stage"],
+            "latents": saved.get("latents", "samples"),
             "steps": saved["step"],
             "sound_seen_hours": round(saved["seen"] / 3600, 3),
             "trained_hours": round(saved["trained"] / 3600, 3),
         }
-        return _as_stored(net), {**saved.get("notes", {}), f"stage{saved['stage']}": notes}
+        title = f"stage{saved['stage']}" if notes["latents"] == "samples" else notes["latents"]
+        return _as_stored(net), {**saved.get("notes", {}), title: notes}
     model = load_model(source)
     return model.network, model.notes
 
@@ -97,8 +99,12 @@ def calibrate(
             notes = {**begun.notes, **history, **(notes or {})}
             return save_model(output, net, name, begun.basis, begun.tables, description, notes)
     sound = Store(store)
-    kept = _kept_basis(before or source) if rotation == KEPT else None
+    taught = _taught_basis(source)
+    if taught is not None and rotation not in ("auto", KEPT):
+        raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
+    kept = _kept_basis(before or source) if rotation == KEPT and taught is None else None
     found = measure(net.eval(), sound, sound.held_out())
+    kept = kept if taught is None else reordered(taught, found.means)
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
     more = measure(net, sound, _spread(sound, TAUGHT))
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more)
@@ -117,8 +123,15 @@ def _calibrated(source: str) -> Model | None:
     return model if model is not None and model.basis is not None and model.tables is not None else None
 
 
+def _taught_basis(source: str) -> Basis | None:
+    """What a run on integers learned with: its steps hold, whatever the posterior's noise says."""
+    saved = checkpoint.load(Path(source)) if Path(source).is_dir() else None
+    return checkpoint.basis(saved) if saved is not None and saved.get("latents") == "integers" else None
+
+
 def _kept_basis(source: str) -> Basis:
-    basis = None if Path(source).is_dir() else load_model(source).basis
+    saved = checkpoint.load(Path(source)) if Path(source).is_dir() else None
+    basis = checkpoint.basis(saved) if saved is not None else load_model(source).basis
     if basis is None:
         raise ValueError(f"{source}: no basis to keep; name the calibrated model that this one began with (--blend)")
     return basis
@@ -228,8 +241,8 @@ def fit_tables(
     def parts(means: np.ndarray, lengths: Sequence[int], pairs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [in_steps(s[None]) for s in _by_sound(means, lengths)] + [in_steps(p) for p in pairs]
 
-    taught = [] if more is None else parts(more.means, more.lengths, more.pairs)
-    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), more=taught)
+    others = [] if more is None else parts(more.means, more.lengths, more.pairs)
+    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), more=others)
 
 
 def _as_stored(net: RaveNet) -> RaveNet:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+
+from ..basis import Basis
 
 NAME = "checkpoint.pt"
 
@@ -34,3 +38,17 @@ def load(folder: Path) -> dict[str, Any] | None:
     except Exception as error:  # torch raises many kinds here
         raise ValueError(f"{path}: cannot be read as a checkpoint ({error}); move it away to start anew") from error
     return state
+
+
+def tensors(basis: Basis | None) -> dict[str, torch.Tensor] | None:
+    """A basis as a checkpoint keeps it."""
+    if basis is None:
+        return None
+    arrays = {field.name: getattr(basis, field.name) for field in dataclasses.fields(basis)}
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array is not None}
+
+
+def basis(state: dict[str, Any]) -> Basis | None:
+    """The basis of a checkpoint, if it has one."""
+    kept: dict[str, torch.Tensor] | None = state.get("basis")
+    return None if kept is None else Basis(**{name: np.asarray(tensor) for name, tensor in kept.items()})

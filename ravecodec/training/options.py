@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class TrainOptions:
     preset: str = "default"
     stage: int = 1
     init_from: str | None = None
+    latents: Literal["samples", "integers"] = "samples"
     minutes: float | None = None
     steps: int | None = None
     batch: int = 8
@@ -39,7 +41,7 @@ class TrainOptions:
     accelerator: str = "auto"
     devices: int = 1
     precision: str = "32-true"
-    graph: str = "off"  # or "on"
+    graph: Literal["off", "on"] = "off"
     threads: int | None = None
     log_every: int = 50
     audio_every: int = 2000

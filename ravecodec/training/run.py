@@ -10,17 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..basis import Basis
 from ..memory import keep_freed_memory
 from ..network.config import NetworkConfig, load_preset
 from ..network.vae import RaveNet
 from . import checkpoint
 from .graph import RecordedStep
+from .integers import Quantised
 from .options import TrainOptions
 from .stages import Adversarial, Representation, Truncation
 from .store import Sampler, Store
 
 log = logging.getLogger("ravecodec.train")
 BITS_PER_NAT = 1.4426950408889634
+LEARNED_FROM = 512  # crops from which the entropy model of integers begins
 CLOCK_EVERY = 8  # steps between two looks at the clock that processes share: a look waits for the device
 
 
@@ -58,7 +61,10 @@ class Trainer:
                 f"{options.out}: holds stage {saved['stage']}; "
                 f"give stage {options.stage} a folder of its own"
             )
-        net, truncation = self._network(saved)
+        if saved is not None and saved.get("latents", "samples") != options.latents:
+            raise ValueError(f"{options.out}: holds no run on {options.latents}; give that one its own folder")
+        net, self.basis = self._network(saved)
+        truncation = None if self.basis is None else Truncation(self.basis)
         self.config: NetworkConfig = net.config
         if self.fabric.device.type == "cuda":
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,6 +79,13 @@ class Trainer:
         self.beta = torch.tensor(options.beta or options.beta_start, device=self.fabric.device)
         if options.stage == 1:
             self.module: Any = Representation(net)
+            if options.latents == "integers":
+                if truncation is None:
+                    raise ValueError("integers are those of a calibrated model: name it with --init-from")
+                self.module = Quantised(net, truncation)
+                if saved is None:
+                    dice = Sampler(store, options.weights, torch.device("cpu"), options.seed)
+                    self.module.learn_prior(dice.batch(10**8, LEARNED_FROM, options.crop))
             groups = [list(self.module.parameters())]
         else:
             self.module = Adversarial(net, truncation, judged=options.judged)
@@ -106,24 +119,23 @@ class Trainer:
             self.step,
         )
 
-    def _network(self, saved: dict[str, Any] | None) -> tuple[RaveNet, Truncation | None]:
+    def _network(self, saved: dict[str, Any] | None) -> tuple[RaveNet, Basis | None]:
         from ..modelfile import load_model
 
-        truncation = None
+        basis = checkpoint.basis(saved) if saved is not None else None
         self.notes: dict[str, Any] = saved.get("notes", {}) if saved is not None else {}
         if self.options.init_from is not None:
             model = load_model(self.options.init_from)
             self.notes = self.notes or model.notes
-            if model.basis is not None:
-                truncation = Truncation(model.basis)
+            basis = basis or model.basis
             net = model.network
         elif saved is not None:
             net = RaveNet(NetworkConfig.from_dict(saved["config"]))
         else:
             net = RaveNet(load_preset(self.options.preset))
-        if self.options.stage == 2 and truncation is None:
+        if self.options.stage == 2 and basis is None:
             log.warning("stage 2 without a calibrated --init-from: the decoder will not see quantised latents")
-        return net, truncation
+        return net, basis
 
     def run(self, progress: Callable[[int, dict[str, float]], None] | None = None) -> dict[str, float]:
         """Train until --steps or --minutes is reached; returns the last smoothed losses."""
@@ -192,7 +204,7 @@ class Trainer:
         losses = self.module(x)
         loss = self._fidelity(losses) + self.beta * losses["kl"]
         self._descend(loss, 0)
-        kilobits = losses["kl"].detach() * BITS_PER_NAT * self.config.rate / self.config.hop / 1000
+        kilobits = losses.get("nats", losses["kl"]).detach() * BITS_PER_NAT * self.config.rate / self.config.hop / 1000
         if self.fabric.world_size > 1:
             kilobits = torch.as_tensor(self.fabric.all_reduce(kilobits))
         if o.beta is None:
@@ -266,6 +278,8 @@ class Trainer:
                 "beta": float(self.beta),
                 "config": self.config.to_dict(),
                 "notes": self.notes,
+                "latents": self.options.latents,
+                "basis": checkpoint.tensors(self.basis),
                 "average": self.average,
                 "module": self.module.state_dict(),
                 "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],

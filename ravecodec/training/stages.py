@@ -87,22 +87,34 @@ class Truncation(nn.Module):
         values = torch.from_numpy(basis.singular_values)
         self.register_buffer("cumulative", values.cumsum(0) / values.sum())
 
-    def forward(
-        self, latents: Tensor, low: float = 0.6, finest: int = -12, coarsest: int = 16
-    ) -> tuple[Tensor, Tensor]:
-        """Latents [batch, latents, frames] with a fidelity and a step drawn for each example; the steps [batch, 1]."""
-        batch = latents.shape[0]
-        # Half the examples keep nearly everything: that is where the codec is mostly used.
-        drawn = torch.rand(batch, device=latents.device)
+    def draw(
+        self, batch: int, finest: int = -12, coarsest: int = 16, whole: float = 0.5, low: float = 0.6
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A step and a fidelity for each example: steps and mask [batch, components, 1], the steps' numbers [batch, 1].
+
+        A share `whole` of the examples keep nearly everything: that is where the codec is mostly used.
+        """
+        drawn = torch.rand(batch, device=self.steps.device)
         wide = low + (1 - low) * torch.rand_like(drawn)
-        fidelity = torch.where(drawn < 0.5, 0.98 + 0.02 * torch.rand_like(drawn), wide)
+        fidelity = torch.where(drawn < whole, 0.98 + 0.02 * torch.rand_like(drawn), wide)
         keep = (self.cumulative[None] < fidelity[:, None]).sum(1) + 1
-        mask = torch.arange(len(self.steps), device=latents.device)[None] < keep[:, None]
-        q = torch.randint(finest, coarsest + 1, (batch, 1), device=latents.device)
+        mask = torch.arange(len(self.steps), device=self.steps.device)[None] < keep[:, None]
+        q = torch.randint(finest, coarsest + 1, (batch, 1), device=self.steps.device)
         steps = self.steps[None] * 2.0 ** (q / 8)
-        rotated = torch.einsum("dc,bct->bdt", self.vectors, (latents - self.mean) / self.unit)
-        rounded = torch.round(rotated / steps[..., None]) * steps[..., None] * mask[..., None]
-        return torch.einsum("dc,bdt->bct", self.vectors, rounded) * self.unit + self.mean, q
+        return steps[..., None], mask[..., None], q
+
+    def components(self, latents: Tensor) -> Tensor:
+        """Latents [batch, latents, frames] as components."""
+        return torch.einsum("dc,bct->bdt", self.vectors, (latents - self.mean) / self.unit)
+
+    def latents(self, components: Tensor) -> Tensor:
+        """The way back from `components`."""
+        return torch.einsum("dc,bdt->bct", self.vectors, components) * self.unit + self.mean
+
+    def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents [batch, latents, frames] with a fidelity and a step drawn for each example; the steps [batch, 1]."""
+        steps, mask, q = self.draw(len(latents))
+        return self.latents(torch.round(self.components(latents) / steps) * steps * mask), q
 
 
 class Adversarial(nn.Module):
