@@ -5,7 +5,8 @@
 Every arm (`arms.py`) changes one thing of the usual recipe, trains for the same time on one thread on every sixth
 excerpt of STORE, and is then measured on CLIPS (a folder or a manifest): the averaged weights, the posterior sampled,
 nothing quantised. Rates are those of the KL term at the end: they are steered to the same for all, which takes more
-than a few hundred updates. Only arms of one machine, with the same --minutes and --jobs, may be compared. Writes
+than a few hundred updates. (Samples are unkind to many rough latents, which integers are not: log 52 in `recipes`.)
+Only arms of one machine, with the same --minutes and --jobs, may be compared. Writes
 OUT.csv, where arms measured before stay, and OUT.md.
 """
 
