@@ -96,6 +96,13 @@ def test_a_run_on_integers_keeps_its_steps_and_goes_on(store: Path, model: Path,
     with pytest.raises(ValueError, match="no rotation but kept"):
         calibrate(str(tmp_path / "run"), store, output, name="m", rotation="none")
 
+    # What goes on from it has the same encoder, so the steps hold there, too.
+    Trainer(options(store, tmp_path / "two", stage=2, init_from=str(output), steps=2)).run()
+    calibrate(str(tmp_path / "two"), store, tmp_path / "two.safetensors", name="m")
+    last = load_model(tmp_path / "two.safetensors").basis
+    assert last is not None
+    assert np.array_equal(last.noise, after.noise)
+
 
 def test_integers_are_those_of_a_calibrated_model(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--init-from"):
@@ -118,4 +125,7 @@ def test_a_basis_in_another_order_says_the_same(model: Path) -> None:
     np.testing.assert_allclose(
         np.sqrt(np.square(values - values.mean(1, keepdims=True)).sum(1)), other.singular_values, rtol=1e-3
     )
-    assert checkpoint.basis({"basis": checkpoint.tensors(basis)}) is not None
+    kept = checkpoint.basis({"basis": checkpoint.tensors(basis)})
+    assert kept is not None
+    assert np.array_equal(kept.vectors, basis.vectors)
+    assert np.array_equal(kept.noise, basis.noise)

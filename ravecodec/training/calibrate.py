@@ -99,12 +99,14 @@ def calibrate(
             notes = {**begun.notes, **history, **(notes or {})}
             return save_model(output, net, name, begun.basis, begun.tables, description, notes)
     sound = Store(store)
-    taught = _taught_basis(source)
-    if taught is not None and rotation not in ("auto", KEPT):
+    # What learned on integers, or began with what did, has the steps of its basis: its posterior's noise is stale.
+    taught = "integers" in history
+    if taught and rotation not in ("auto", KEPT):
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
-    kept = _kept_basis(before or source) if rotation == KEPT and taught is None else None
+    kept = _kept_basis(before or source) if taught or rotation == KEPT else None
     found = measure(net.eval(), sound, sound.held_out())
-    kept = kept if taught is None else reordered(taught, found.means)
+    if taught and kept is not None and Path(source).is_dir():
+        kept = reordered(kept, found.means)
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
     more = measure(net, sound, _spread(sound, TAUGHT))
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more)
@@ -121,12 +123,6 @@ def _calibrated(source: str) -> Model | None:
     """The model, if it is one with a basis and tables and not the folder of a run."""
     model = None if Path(source).is_dir() else load_model(source)
     return model if model is not None and model.basis is not None and model.tables is not None else None
-
-
-def _taught_basis(source: str) -> Basis | None:
-    """What a run on integers learned with: its steps hold, whatever the posterior's noise says."""
-    saved = checkpoint.load(Path(source)) if Path(source).is_dir() else None
-    return checkpoint.basis(saved) if saved is not None and saved.get("latents") == "integers" else None
 
 
 def _kept_basis(source: str) -> Basis:
