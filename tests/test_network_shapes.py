@@ -113,6 +113,24 @@ def test_unknown_keys_and_impossible_shapes_are_refused() -> None:
         NetworkConfig.from_dict(good | {"ratios": [4, 4]})
     with pytest.raises(ValueError, match="no preset"):
         load_preset("huge")
+    with pytest.raises(ValueError, match="0 to 67"):
+        replace(load_preset("default"), lapped_coefficients=68)
+    with pytest.raises(ValueError, match="need lapped"):
+        replace(load_preset("default"), lapped=False, lapped_coefficients=40)
+
+
+def test_so_many_latents_start_as_coefficients_of_the_lowest_frequencies() -> None:
+    """Of band 0, 1.5 kHz in 128 coefficients: 40 of them code a tone at 300 Hz and none at 900 Hz."""
+    net = RaveNet(replace(load_preset("default"), lapped_coefficients=40))
+    assert net.lapped is not None and net.config.carried == 40
+    used = net.lapped.analysis.abs().sum((1, 2)) > 0
+    assert used.tolist() == [True] * 40 + [False] * 88
+    time = torch.arange(128 * 40) / 3000
+    for hertz, kept in ((300, 1.0), (900, 0.0)):
+        tone = torch.sin(2 * torch.pi * hertz * time)[None, None]
+        back = net.lapped.inverse(net.lapped(tone))[..., 128:-128]
+        assert float(back.square().mean() / tone[..., 128:-128].square().mean()) == pytest.approx(kept, abs=0.01)
+    assert "lapped_coefficients" not in load_preset("rave").to_dict()
 
 
 def test_the_noise_is_the_specified_integer_sequence() -> None:

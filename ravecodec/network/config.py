@@ -13,6 +13,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+LAPPED_SHARE = 0.75  # of the latents, those that start as coefficients of the lapped transform if no number is given
+
 
 @dataclass(frozen=True)
 class StackConfig:
@@ -35,7 +37,10 @@ class NoiseConfig:
     channels: int = 32
 
 
-_LATER = ("envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "tones", "scatter", "scatter_unvoiced")
+_LATER = (
+    "lapped_coefficients", "envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "tones", "scatter",
+    "scatter_unvoiced",
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class NetworkConfig:
     padding: str = "centred"
     gain_shape: bool = False  # divide by the local level before coding, multiply after
     lapped: bool = False  # a linear lapped transform of the lowest band beside the stacks
+    lapped_coefficients: int = 0  # latents that start as its lowest coefficients (0: three quarters of the latents)
     harmonics: bool = False  # a harmonic source made of the decoded lowest bands, beside the noise
     envelope: int = 0  # latents that carry the spectral envelope, which the decoded sound is brought to
     envelope_lowest: float = 250.0  # Hz, the centre of the envelope's lowest band
@@ -73,6 +79,8 @@ class NetworkConfig:
                 raise ValueError("a stack needs one width and one unit count more than there are ratios")
             if side.norm not in ("none", "batch"):
                 raise ValueError(f"norm is 'none' or 'batch', not {side.norm!r}")
+        if self.lapped_coefficients and not self.lapped:
+            raise ValueError("lapped_coefficients are those of the lapped transform: they need lapped")
         if self.envelope and not self.gain_shape:
             raise ValueError("an envelope is relative to the level: it needs gain_shape")
         if self.envelope_rounds < 1:
@@ -87,6 +95,8 @@ class NetworkConfig:
             raise ValueError(f"tones need a hop of at least 512 samples to be told apart, not {self.hop}")
         if self.gain_shape and self.latents <= self.measured:
             raise ValueError(f"{self.latents} latents are too few: {self.measured} of them are measured")
+        if not 0 <= self.lapped_coefficients <= min(self.free, self.decimation):
+            raise ValueError(f"lapped_coefficients are 0 to {min(self.free, self.decimation)}")
         if self.scatter_unvoiced and not self.pitch:
             raise ValueError("scatter_unvoiced goes by the voicing: it needs pitch")
         if self.padding == "causal" and (self.gain_shape or self.lapped or self.harmonics):
@@ -109,6 +119,16 @@ class NetworkConfig:
     def measured(self) -> int:
         """Latents that start as something measured, with gain_shape: level, envelope, pitch and voicing, tones."""
         return 1 + self.envelope + self.envelope_detail + 4 * self.pitch + 2 * self.tones
+
+    @property
+    def free(self) -> int:
+        """Latents that are learned freely: those before the measured ones."""
+        return self.latents - self.measured
+
+    @property
+    def carried(self) -> int:
+        """Latents that start as coefficients of the lapped transform."""
+        return min(self.lapped_coefficients or round(LAPPED_SHARE * self.latents), self.decimation, self.free)
 
     @property
     def causal(self) -> bool:

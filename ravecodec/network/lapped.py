@@ -29,8 +29,7 @@ class LappedTransform(nn.Module):
     def __init__(self, latents: int, decimation: int, carried: int) -> None:
         super().__init__()
         basis = torch.zeros(latents, 1, 2 * decimation)
-        count = min(carried, decimation, latents)
-        basis[:count, 0] = torch.from_numpy(mdct_basis(decimation)[:count]).float()
+        basis[:carried, 0] = torch.from_numpy(mdct_basis(decimation)[:carried]).float()
         self.decimation = decimation
         self.analysis = nn.Parameter(basis.clone())
         self.synthesis = nn.Parameter(basis)

@@ -24,7 +24,6 @@ from .pulses import pulse_train
 from .tones import Tones
 
 LEVEL_LATENT = -1  # with gain and shape, the last latent starts as the log level
-LAPPED_SHARE = 0.75  # of the latents, those that start as coefficients of the lapped transform
 
 
 @dataclass
@@ -58,9 +57,8 @@ class RaveNet(nn.Module):
         self.encoder = Encoder(config, 2 * config.bands + 1 if config.gain_shape else config.bands)
         self.decoder = Decoder(config, self.pqmf)
         envelope = config.envelope + config.envelope_detail
-        free = config.latents - config.measured
-        carried = min(round(LAPPED_SHARE * config.latents), free)
-        self.lapped = LappedTransform(config.latents, config.decimation, carried) if config.lapped else None
+        free = config.free
+        self.lapped = LappedTransform(config.latents, config.decimation, config.carried) if config.lapped else None
         shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail
         self.envelope = Envelope(*shape, config.envelope_rounds) if config.envelope else None
         self.contour = slice(LEVEL_LATENT - envelope, LEVEL_LATENT)  # the latents of the envelope
@@ -73,7 +71,7 @@ class RaveNet(nn.Module):
             # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.
             head = self.encoder.head.weight
             if config.lapped:
-                head[:carried] *= 0.05
+                head[: config.carried] *= 0.05
             if config.gain_shape:
                 head[free : config.latents] = 0
 
