@@ -12,6 +12,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
+
+# Nothing here is timed: a busy machine must not fail a test.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # `make test` names the place the packages must come from, so that it cannot test the checkout by mistake.
 _expected = os.environ.get("RAVECODEC_TEST_INSTALLED")

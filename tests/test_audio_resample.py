@@ -42,7 +42,7 @@ PAIRS = [(44100, 48000), (48000, 22050)]
 
 
 @given(cuts=st.lists(st.integers(0, 5000), max_size=6), pair=st.sampled_from(PAIRS))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_result_does_not_depend_on_the_cuts(cuts: list[int], pair: tuple[int, int]) -> None:
     audio = np.random.default_rng(7).uniform(-0.5, 0.5, (5000, 2)).astype(np.float32)
     edges = [0, *sorted(cuts), 5000]

@@ -125,7 +125,7 @@ def test_a_doubled_packet_is_dropped(number: int) -> None:
 
 
 @given(st.permutations(range(6)))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_packets_out_of_order_are_put_in_order_or_lost(order: list[int]) -> None:
     _, reader = read(PARTS[0] + b"".join(PARTS[1 + number] for number in order) + PARTS[-1])
     report = reader.report
@@ -155,7 +155,7 @@ def test_a_packet_of_a_twin_is_caught_by_the_hash() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_mixture_of_damage(data: st.DataObject) -> None:
     body = bytearray(FILE[len(PARTS[0]) :])
     for _ in range(data.draw(st.integers(1, 4))):
@@ -169,7 +169,7 @@ def test_any_mixture_of_damage(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_bytes_that_are_no_file(noise: bytes) -> None:
     with contextlib.suppress(FormatError):
         list(Reader.from_bytes(noise, TABLES).packets())
@@ -183,7 +183,7 @@ def crafted(kind: Kind, index: int, frames: int | None, payload: bytes) -> bytes
 
 
 @given(st.integers(0, 2), st.binary(max_size=30), st.none() | st.integers(1, FULL - 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_payloads_with_a_right_crc_decode_or_are_lost(kind: int, payload: bytes, frames: int | None) -> None:
     packet = crafted(Kind(kind), 0, frames, payload)
     reader = Reader.from_bytes(PARTS[0] + packet, TABLES)
@@ -193,7 +193,7 @@ def test_payloads_with_a_right_crc_decode_or_are_lost(kind: int, payload: bytes,
 
 
 @given(st.integers(0, 9), st.binary(max_size=40), st.lists(st.integers(0, 2**40), max_size=6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_end_records_with_a_right_crc_are_believed_or_ignored(
     index: int, noise: bytes, numbers: list[int]
 ) -> None:

@@ -77,7 +77,7 @@ class Pipe:
     frames=st.integers(0, 40), components=st.integers(1, 6), channels=st.integers(1, 3),
     per_packet=st.integers(1, 12), seed=st.integers(0, 9), zeros=st.integers(0, 30),
 )  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_integers_survive(
     frames: int, components: int, channels: int, per_packet: int, seed: int, zeros: int
 ) -> None:

@@ -56,7 +56,7 @@ def headers(draw: st.DrawFn) -> Header:
 
 
 @given(headers(), st.binary(max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_round_trip(header: Header, rest: bytes) -> None:
     data = header.to_bytes()
     assert Header.parse(data) == header
@@ -125,7 +125,7 @@ def test_malformed_fields(tail: bytes) -> None:
 
 
 @given(st.binary(max_size=80), st.integers(0, 60), st.integers(0, 60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_sealed_bytes_parse_or_raise_a_typed_error(noise: bytes, kept: int, cut: int) -> None:
     try:
         header = Header.parse(sealed(body()[:kept] + noise + body()[kept + cut :]))

@@ -56,7 +56,7 @@ any_value = st.integers(-60, 60) | st.integers(-escape.VALUE_MAX, escape.VALUE_M
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_integers_survive_any_tables(data: st.DataObject) -> None:
     row_list = data.draw(st.lists(rows(), min_size=1, max_size=6))
     codes = data.draw(packets(row_list, any_value))
@@ -69,7 +69,7 @@ def test_any_integers_survive_any_tables(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_arrays_and_id_round_trip(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 4))
     steps = data.draw(st.lists(st.integers(-64, 63), min_size=1, max_size=3, unique=True))
@@ -105,7 +105,7 @@ def test_id_depends_on_every_number(tables: Tables) -> None:
 
 
 @given(st.lists(any_value, min_size=1, max_size=50), st.integers(-50, 50), st.integers(0, 20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_escape_code_is_a_bijection_outside_the_row(values: list[int], low: int, width: int) -> None:
     high = low + width
     outside = np.array([value for value in values if not low <= value < high], dtype=np.int32)
@@ -216,7 +216,7 @@ def test_damaged_arrays_are_a_typed_error(change: dict) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(1, 3), st.integers(1, 20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_decode_or_raise_a_typed_error(payload: bytes, channels: int, frames: int) -> None:
     tables = Tables.from_rows({0: [(-2, (100, 1000, ROW_SUM - 1107, 5, 1, 1)), ONLY_ESCAPE]})
     try:

@@ -19,7 +19,7 @@ _unset: ContextVar[bool] = ContextVar("unset", default=False)
 
 @contextmanager
 def unset_weights() -> Iterator[None]:
-    """Layers made in here are not made orthogonal, which takes time: their weights are about to be loaded."""
+    """Layers made in here have no weights worth the name, which take time: theirs are about to be loaded."""
     token = _unset.set(True)
     try:
         yield
@@ -63,6 +63,11 @@ class Conv(nn.Conv2d):
             padding=(0, 0 if self.lopsided else reach // 2),
         )
         orthogonal_(self.weight, self.bias)
+
+    def reset_parameters(self) -> None:
+        """PyTorch's own initialisation."""
+        if not _unset.get():
+            super().reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [batch, inputs, 1, time]."""
