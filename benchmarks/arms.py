@@ -30,6 +30,7 @@ class Arm:
 SPECTRAL_ALONE = dict.fromkeys(
     [f"{loss}_weight" for loss in ("waveform", "structure", "envelope", "modulation", "steadiness")], 0.0
 )
+NO_LAPPED = {"lapped": False, "lapped_coefficients": 0}
 ARMS: dict[str, Arm] = {
     "base": Arm("the usual recipe"),
     "base-again": Arm("the usual recipe, another seed", options={"seed": 1}),
@@ -37,7 +38,8 @@ ARMS: dict[str, Arm] = {
     "paper-loss": Arm("the spectral distance alone", options=SPECTRAL_ALONE),
     "no-pitch": Arm("no latents of pitch, no partials made of them", {"pitch": False, "scatter_unvoiced": 0}),
     "no-harmonics": Arm("no harmonic source", {"harmonics": False}),
-    "no-lapped": Arm("no lapped transform of the lowest band", {"lapped": False}),
+    "lapped-67": Arm("67 coefficients of the lapped transform, as the preset once had", {"lapped_coefficients": 67}),
+    "no-lapped": Arm("no lapped transform of the lowest band", NO_LAPPED),
     "no-structure": Arm("no structure distance", options={"structure_weight": 0.0}),
     "no-waveform": Arm("no waveform distance", options={"waveform_weight": 0.0}),
     "no-envelope-loss": Arm("no envelope distance", options={"envelope_weight": 0.0}),
@@ -52,12 +54,12 @@ ARMS: dict[str, Arm] = {
     "rate-2.5": Arm("learning rate times 2.5", options={"learning_rate": 2e-3}),
     "batch-1": Arm("batches of 1", options={"batch": 1}),
     "batch-2": Arm("batches of 2", options={"batch": 2}),
-    "no-lapped-batch-1": Arm("no lapped transform, batches of 1", {"lapped": False}, {"batch": 1}),
+    "no-lapped-batch-1": Arm("no lapped transform, batches of 1", NO_LAPPED, {"batch": 1}),
     "batch-8": Arm("batches of 8", options={"batch": 8}),
     "crop-16384": Arm("crops of 16384, batches of 8", options={"batch": 8, "crop": 16384}),
     # Where beta begins decides the rate that so few updates end with.
-    "hop-1024": Arm("hop 1024", {"ratios": (4, 4, 2, 2)}, {"beta_start": 0.04}),
-    "hop-512": Arm("hop 512", {"ratios": (4, 2, 2, 2)}, {"beta_start": 0.08}),
+    "hop-1024": Arm("hop 1024", {"ratios": (4, 4, 2, 2), "lapped_coefficients": 20}, {"beta_start": 0.04}),
+    "hop-512": Arm("hop 512", {"ratios": (4, 2, 2, 2), "lapped_coefficients": 10}, {"beta_start": 0.08}),
     "adversarial-early": Arm("stage 2 for the second half of the time", adversarial=0.5),
     "wide": Arm("wider, one unit at each width", {
         "encoder_channels": (40, 120, 240, 480, 480), "encoder_units": (0, 1, 1, 1, 0),
