@@ -113,10 +113,12 @@ def test_unknown_keys_and_impossible_shapes_are_refused() -> None:
         NetworkConfig.from_dict(good | {"ratios": [4, 4]})
     with pytest.raises(ValueError, match="no preset"):
         load_preset("huge")
-    with pytest.raises(ValueError, match="0 to 67"):
-        replace(load_preset("default"), lapped_coefficients=68)
+    with pytest.raises(ValueError, match="0 to 65"):
+        replace(load_preset("default"), lapped_coefficients=66)
     with pytest.raises(ValueError, match="need lapped"):
         replace(load_preset("default"), lapped=False, lapped_coefficients=40)
+    with pytest.raises(ValueError, match="needs pitch"):
+        replace(load_preset("default"), pitch=False, scatter_unvoiced=0)
 
 
 def test_so_many_latents_start_as_coefficients_of_the_lowest_frequencies() -> None:

@@ -38,8 +38,8 @@ class NoiseConfig:
 
 
 _LATER = (
-    "lapped_coefficients", "envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "tones", "scatter",
-    "scatter_unvoiced",
+    "lapped_coefficients", "envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "pitch_detail", "tones",
+    "scatter", "scatter_unvoiced",
 )
 
 
@@ -64,6 +64,7 @@ class NetworkConfig:
     envelope_detail: int = 0  # more latents: how the envelope changes within a frame
     envelope_rounds: int = 1  # in which decoded sound is brought to the envelope
     pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
+    pitch_detail: bool = False  # two more latents: how the pitch moves within either half of a frame
     tones: int = 0  # bands from 1.5 to 8 kHz that each have two latents of a single tone, and a source of those
     scatter: int = 0  # the first sub-band whose waveform gets random signs, so that noise is not a loop (0: none)
     scatter_unvoiced: int = 0  # the first one that gets them as far as there is no pitch (0: none)
@@ -89,6 +90,8 @@ class NetworkConfig:
             raise ValueError("envelope_detail is at most envelope")
         if self.pitch and not self.envelope:
             raise ValueError("pitch needs an envelope to shape its partials")
+        if self.pitch_detail and not self.pitch:
+            raise ValueError("pitch_detail is more of the pitch: it needs pitch")
         if self.tones and not self.pitch:
             raise ValueError("tones leave to the pitch what is voiced: they need pitch")
         if self.tones and self.hop < 512:
@@ -118,7 +121,7 @@ class NetworkConfig:
     @property
     def measured(self) -> int:
         """Latents that start as something measured, with gain_shape: level, envelope, pitch and voicing, tones."""
-        return 1 + self.envelope + self.envelope_detail + 4 * self.pitch + 2 * self.tones
+        return 1 + self.envelope + self.envelope_detail + 4 * self.pitch + 2 * self.pitch_detail + 2 * self.tones
 
     @property
     def free(self) -> int:

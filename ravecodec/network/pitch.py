@@ -2,7 +2,8 @@
 
 An autocorrelation of the compressed low spectrum (after Tolonen & Karjalainen 2000, "A computationally efficient
 multipitch analysis model"), its peaks followed over a few spectra, no farther than a fixed reach: what a frame holds
-must not depend on where a stream was cut.
+must not depend on where a stream was cut. Where the peak lies is then read off a spectrum that goes further up: a
+partial is as many times farther off as its number says.
 """
 
 from __future__ import annotations
@@ -17,93 +18,130 @@ from .layers import full_precision
 from .paths import along_paths
 
 SLOTS = 2  # values of pitch, and of voicing, a latent frame
-LATENTS = 2 * SLOTS
+_SPECTRA = 2  # a slot
+LATENTS = 2 * SLOTS  # without detail
 LOWEST, HIGHEST, MIDDLE = 60.0, 600.0, 180.0  # Hz
 _OCTAVES = 0.5  # that one unit of a pitch latent stands for
-_WINDOW, _TOP = 2048, 1500.0  # samples and Hz that are looked at
+_WINDOW, _TOP = 2048, 3000.0  # samples and Hz that are looked at
 _POWER = 0.5  # of the power spectrum: formants count less than in a plain autocorrelation
 _GRID = 48  # candidates an octave
 _SHORT = 0.02  # handicap of an octave down: multiples of the period fit as well
-_VOICED = (0.28, 0.38)  # autocorrelation at which voicing begins and is full
+_VOICED = (0.18, 0.28)  # autocorrelation at which voicing begins and is full
+_FINE_TOP, _FINE_POWER, _FINE_GRID = 6500.0, 0.25, 192  # the same where the peak is placed
+_REACH = 6  # candidates of the fine grid on either side of the peak: 37 cents
+_DETAIL = 0.1  # octaves from the pitch of a slot, at most, that it has at the ends of the slot
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
-NOISE = (0.01, 0.12)  # posterior scales of a pitch and of a voicing latent: 6 cents; a step tells voiced from unvoiced
+# Posterior scales of latents of pitch (3 cents), voicing (so that a step tells voiced from unvoiced), detail (4 cents).
+NOISE = (0.005, 0.12, 0.007)
 
 
 class Pitch(nn.Module):
-    """Latents [batch, 4, frames]: pitch of two slots, zero where there is none, then their voicing."""
+    """Latents [batch, 4, frames]: pitch of two slots, zero where there is none, then their voicing.
+
+    With `detail` there are two more: how far the pitch of either slot rises within it.
+    """
 
     cosines: Tensor
     window: Tensor
     taper: Tensor
+    fine_cosines: Tensor
+    fine_taper: Tensor
     handicap: Tensor
     noise: Tensor
 
-    def __init__(self, hop: int, rate: int) -> None:
+    def __init__(self, hop: int, rate: int, detail: bool = False) -> None:
         super().__init__()
-        self.hop, self.rate = hop // (2 * SLOTS), rate  # two spectra a slot
-        bins = int(_TOP / rate * _WINDOW) + 1
-        frequency = torch.arange(bins) * (rate / _WINDOW)
-        count = round(_GRID * math.log2(HIGHEST / LOWEST)) + 1
-        candidates = HIGHEST * 2.0 ** (-torch.arange(count, dtype=torch.float64) / _GRID)
+        self.hop, self.rate = hop // (_SPECTRA * SLOTS), rate
+        self.parts = SLOTS * (_SPECTRA if detail else 1)  # values of the pitch a frame that can be told from latents
+        self.latents = LATENTS + SLOTS * detail
         window = torch.hann_window(_WINDOW)
+        frequency = torch.arange(int(_FINE_TOP / rate * _WINDOW) + 1) * (rate / _WINDOW)
+        bins = int(_TOP / rate * _WINDOW) + 1
+        candidates = _candidates(_GRID)
         # Of a tone under a window the autocorrelation falls with the lag: half of that is made good.
         lags = (rate / candidates).long()
         fall = torch.stack([(window[: _WINDOW - lag] * window[lag:]).sum() for lag in lags.tolist()])
         fall = fall / window.square().sum()
-        cosines = torch.cos(2 * math.pi * frequency[:, None].double() / candidates[None]).float() / fall.sqrt()
-        self.register_buffer("cosines", cosines, persistent=False)
+        self.register_buffer("cosines", _cosines(frequency[:bins], candidates) / fall.sqrt(), persistent=False)
         self.register_buffer("window", window, persistent=False)
-        taper = ((_TOP - frequency) / 500).clamp(0, 1) * (frequency / 80).clamp(0, 1)
-        self.register_buffer("taper", taper, persistent=False)
+        low = (frequency / 80).clamp(0, 1)
+        taper = ((_TOP - frequency) / 500).clamp(0, 1) * low
+        self.register_buffer("taper", taper[:bins], persistent=False)
+        self.register_buffer("fine_cosines", _cosines(frequency, _candidates(_FINE_GRID)), persistent=False)
+        self.register_buffer("fine_taper", ((_FINE_TOP - frequency) / 1000).clamp(0, 1) * low, persistent=False)
+        count = len(candidates)
         self.register_buffer("handicap", _SHORT * torch.arange(count) / _GRID, persistent=False)
-        noise = torch.tensor(NOISE).repeat_interleave(SLOTS)[:, None]
+        noise = torch.tensor(NOISE).repeat_interleave(SLOTS)[: self.latents, None]
         self.register_buffer("noise", noise, persistent=False)
 
     @torch.no_grad()
     def measure(self, sound: Tensor) -> Tensor:
         """Latents of sound [batch, 1, n]; no gradient."""
         with full_precision(sound):
-            frequency, strength = self._follow(self._correlation(sound))
-            # Two spectra make a slot.
-            octaves = torch.log2(frequency / MIDDLE).unflatten(1, (-1, 2)).mean(2)
+            power = self._power(sound)
+            frequency, strength = self._follow(self._correlation(power))
+            frequency = self._placed(power, frequency)
+            spectra = torch.log2(frequency / MIDDLE).unflatten(1, (-1, _SPECTRA))
+            octaves = spectra.mean(2)
             low, high = _VOICED
-            voicing = ((strength.unflatten(1, (-1, 2)).mean(2) - low) / (high - low)).clamp(0, 1)
+            voicing = ((strength.unflatten(1, (-1, _SPECTRA)).mean(2) - low) / (high - low)).clamp(0, 1)
             leap = (octaves[:, 1:] - octaves[:, :-1]).abs()
             edge = torch.full_like(octaves[:, :1], 9.0)
             steady = torch.minimum(torch.cat([edge, leap], 1), torch.cat([leap, edge], 1)) < _LEAP
             voicing = voicing * steady
             pitch = octaves / _OCTAVES * (voicing > 0)
+            values = [pitch, 2 * voicing - 1]
+            if self.latents > LATENTS:
+                rise = (spectra[..., -1] - octaves).clamp(-_DETAIL, _DETAIL)
+                values.append(rise / _OCTAVES * (voicing > 0))
             batch, slots = pitch.shape
-            pair = torch.stack([pitch, 2 * voicing - 1]).view(2, batch, slots // SLOTS, SLOTS)
-            return pair.permute(1, 0, 3, 2).flatten(1, 2)
+            by_frame = torch.stack(values).view(len(values), batch, slots // SLOTS, SLOTS)
+            return by_frame.permute(1, 0, 3, 2).flatten(1, 2)
 
     def curves(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """F0 in Hz and voicing (0 to 1) of each slot, both [batch, frames * slots], of latents [batch, 4, frames]."""
-        pitch, voicing = (part.transpose(1, 2).flatten(1) for part in latents.split(SLOTS, 1))
+        """F0 in Hz [batch, frames * parts] and voicing (0 to 1) [batch, frames * slots] of latents [batch, n, frames].
+        """
+        pitch, voicing, *rise = (part.transpose(1, 2).flatten(1) for part in latents.split(SLOTS, 1))
+        if rise:
+            pitch = torch.stack([pitch - rise[0], pitch + rise[0]], 2).flatten(1)
         limit = math.log2(HIGHEST / MIDDLE) / _OCTAVES + 0.5, math.log2(LOWEST / MIDDLE) / _OCTAVES - 0.5
         return MIDDLE * torch.exp2(pitch.clamp(limit[1], limit[0]) * _OCTAVES), (0.5 * voicing + 0.5).clamp(0, 1)
 
     def by_frame(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """F0 in Hz and voicing (0 to 1) of each frame, both [batch, 1, frames], of latents [batch, 4, frames]."""
-        hertz, voicing = (curve.unflatten(1, (-1, SLOTS)) for curve in self.curves(latents))
+        """F0 in Hz and voicing (0 to 1) of each frame, both [batch, 1, frames], of latents [batch, n, frames]."""
+        hertz, voicing = self.curves(latents)
+        hertz = hertz.unflatten(1, (-1, SLOTS, self.parts // SLOTS)).mean(3)
+        voicing = voicing.unflatten(1, (-1, SLOTS))
         weight = voicing + 1e-6
         return ((hertz * weight).sum(2) / weight.sum(2))[:, None], voicing.mean(2)[:, None]
 
     @torch.no_grad()
     def voicing(self, latents: Tensor, steps: int) -> Tensor:
-        """Voicing (0 to 1) at `steps` points a frame, [batch, 1, frames * steps], of latents [batch, 4, frames]."""
+        """Voicing (0 to 1) at `steps` points a frame, [batch, 1, frames * steps], of latents [batch, n, frames]."""
         with full_precision(latents):
             slots = self.curves(latents.float())[1]
             return F.interpolate(slots[:, None], scale_factor=float(steps // SLOTS), mode="linear")
 
-    def _correlation(self, sound: Tensor) -> Tensor:
-        """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic."""
+    def _power(self, sound: Tensor) -> Tensor:
+        """Power spectra [batch, spectra, bins] of sound [batch, 1, n], as far up as they are looked at."""
         side = (_WINDOW - self.hop) // 2
         spectra = torch.fft.rfft(F.pad(sound[:, 0], (side, side)).unfold(-1, _WINDOW, self.hop) * self.window)
-        spectra = spectra[..., : len(self.taper)]
-        power = spectra.real.square() + spectra.imag.square()
-        compressed = (power + 1e-9) ** _POWER * self.taper
+        spectra = spectra[..., : len(self.fine_taper)]
+        return spectra.real.square() + spectra.imag.square() + 1e-9
+
+    def _correlation(self, power: Tensor) -> Tensor:
+        """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic."""
+        compressed = power[..., : len(self.taper)] ** _POWER * self.taper
         return compressed @ self.cosines / (compressed.sum(-1, keepdim=True) + 1e-9)
+
+    def _placed(self, power: Tensor, frequency: Tensor) -> Tensor:
+        """F0 in Hz [batch, spectra] moved to the peak beside it of an autocorrelation that goes further up."""
+        correlation = power**_FINE_POWER * self.fine_taper @ self.fine_cosines
+        near = torch.round(torch.log2(HIGHEST / frequency) * _FINE_GRID).long()
+        near = near.clamp(_REACH + 1, correlation.shape[-1] - _REACH - 2)
+        offsets = torch.arange(-_REACH, _REACH + 1, device=power.device)
+        best = near + correlation.gather(-1, near[..., None] + offsets).argmax(-1) - _REACH
+        return HIGHEST * torch.exp2(-(best + _vertex(correlation, best)) / _FINE_GRID)
 
     def _follow(self, correlation: Tensor) -> tuple[Tensor, Tensor]:
         """F0 in Hz and the autocorrelation there, [batch, spectra]."""
@@ -117,7 +155,22 @@ class Pitch(nn.Module):
         for _ in range(2):  # the path may run beside the peak
             before, here, after = at(best - 1), at(best), at(best + 1)
             best = (best + (after > here).long() - ((before > here) & (after <= here)).long()).clamp(1, last - 1)
-        before, here, after = at(best - 1), at(best), at(best + 1)
-        bend = before - 2 * here + after
-        shift = torch.where(bend < -1e-6, 0.5 * (before - after) / bend, torch.zeros_like(bend)).clamp(-0.5, 0.5)
-        return HIGHEST * torch.exp2(-(best + shift) / _GRID), here
+        return HIGHEST * torch.exp2(-(best + _vertex(correlation, best)) / _GRID), at(best)
+
+
+def _candidates(grid: int) -> Tensor:
+    """Frequencies from the highest down, so many an octave."""
+    count = round(grid * math.log2(HIGHEST / LOWEST)) + 1
+    return HIGHEST * 2.0 ** (-torch.arange(count, dtype=torch.float64) / grid)
+
+
+def _cosines(frequency: Tensor, candidates: Tensor) -> Tensor:
+    """What a power spectrum is multiplied by for its autocorrelation at the period of each candidate."""
+    return torch.cos(2 * math.pi * frequency[:, None].double() / candidates[None]).float()
+
+
+def _vertex(values: Tensor, place: Tensor) -> Tensor:
+    """How far from a place on the last axis a parabola through it and both its neighbours has its top, at most 0.5."""
+    before, here, after = (values.gather(-1, (place + d)[..., None])[..., 0] for d in (-1, 0, 1))
+    bend = before - 2 * here + after
+    return torch.where(bend < -1e-6, 0.5 * (before - after) / bend, torch.zeros_like(bend)).clamp(-0.5, 0.5)

@@ -16,7 +16,7 @@ TOP = 8000.0  # Hz: no partials above
 
 
 def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int) -> Tensor:
-    """Sound [batch, 1, n] of the frames from `start` on, from pitch latents [batch, 4, frames] of frames `first` on.
+    """Sound [batch, 1, n] of the frames from `start` on, from pitch latents [batch, n, frames] of frames `first` on.
 
     Partials are spread like white noise of unit power, times the voicing. `first` and `start` are numbers in
     the file; give frames from `history(start)` on for the phase that every other reader finds. In frame 0, and not
@@ -24,10 +24,10 @@ def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int)
     """
     rate, cell = pitch.rate, hop // GRID
     hertz, voicing = pitch.curves(latents)
-    spread = GRID // SLOTS
+    spread = GRID // pitch.parts
     # Between a slot with pitch and one without, the pitch is that of the first.
-    trust = (voicing + 1e-3).double()
-    trust[:, : max(0, -first) * SLOTS] = 1e-12  # what stands before the file has no say
+    trust = (voicing + 1e-3).double().repeat_interleave(pitch.parts // SLOTS, 1)
+    trust[:, : max(0, -first) * pitch.parts] = 1e-12  # what stands before the file has no say
     total = F.interpolate(torch.stack([trust * hertz, trust], 1), scale_factor=float(spread), mode="linear")
     grid = total[:, 0] / total[:, 1]
     moved = grid * (cell / rate)  # cycles a cell

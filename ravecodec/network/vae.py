@@ -62,10 +62,11 @@ class RaveNet(nn.Module):
         shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail
         self.envelope = Envelope(*shape, config.envelope_rounds) if config.envelope else None
         self.contour = slice(LEVEL_LATENT - envelope, LEVEL_LATENT)  # the latents of the envelope
-        self.pitch = Pitch(config.hop, config.rate) if config.pitch else None
+        self.pitch = Pitch(config.hop, config.rate, config.pitch_detail) if config.pitch else None
         self.tones = Tones(config.tones, config.hop, config.rate) if config.tones else None
         self.single = slice(free, free + 2 * config.tones)  # the latents of the single tones
-        self.tune = slice(self.single.stop, self.single.stop + PITCH_LATENTS)  # the latents of the pitch
+        pitch = PITCH_LATENTS if self.pitch is None else self.pitch.latents
+        self.tune = slice(self.single.stop, self.single.stop + pitch)  # the latents of the pitch
         self.source = slice(self.single.start, self.tune.stop)  # both: what a phase is the sum of
         with torch.no_grad():
             # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..network.vae import RaveNet
 from .stages import Truncation, fidelity, training_noise
 
-FINEST, COARSEST = -8, 12  # steps drawn
+FINEST, COARSEST = -8, 16  # steps drawn
 WHOLE = 0.7  # of the examples keep nearly all components
 TYPICAL = -2  # the step at which a bit weighs what beta says
 HIDDEN = 64
