@@ -30,13 +30,14 @@ class Arm:
 SPECTRAL_ALONE = dict.fromkeys(
     [f"{loss}_weight" for loss in ("waveform", "structure", "envelope", "modulation", "steadiness")], 0.0
 )
+NO_PITCH = {"pitch": False, "pitch_detail": False, "scatter_unvoiced": 0}
 NO_LAPPED = {"lapped": False, "lapped_coefficients": 0}
 ARMS: dict[str, Arm] = {
     "base": Arm("the usual recipe"),
     "base-again": Arm("the usual recipe, another seed", options={"seed": 1}),
     "paper": Arm("the paper's network and loss", options=SPECTRAL_ALONE, preset="rave"),
     "paper-loss": Arm("the spectral distance alone", options=SPECTRAL_ALONE),
-    "no-pitch": Arm("no latents of pitch, no partials made of them", {"pitch": False, "pitch_detail": False, "scatter_unvoiced": 0}),
+    "no-pitch": Arm("no latents of pitch, no partials made of them", NO_PITCH),
     "no-harmonics": Arm("no harmonic source", {"harmonics": False}),
     "no-detail": Arm("the pitch twice a frame, not four times", {"pitch_detail": False}),
     "lapped-65": Arm("65 coefficients of the lapped transform; once there were 67", {"lapped_coefficients": 65}),

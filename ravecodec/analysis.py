@@ -37,13 +37,13 @@ class Analysis:
         self.rate, self.hop = network.config.rate, network.config.hop
 
     def latents(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[np.ndarray]:
-        """Posterior means [channels, latents, frames] of the sound, a packet at a time, the last one shorter."""
+        """Posterior means [channels, latents, frames] of the sound, as they are sent, a packet at a time."""
         windows = self._windows(blocks, rate, channels)
         # Somebody waits for short blocks; long ones are gathered and computed side by side.
         short = self.block < GRAIN
         for means in map(self._means, windows) if short else side_by_side(self._means, windows):
             for start in range(0, means.shape[-1], self.packet):
-                yield means[..., start : start + self.packet]
+                yield self.network.held(means[..., start : start + self.packet])
 
     def _windows(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[tuple[Samples, int]]:
         """Sound of each block with its preroll, [n, channels], and how many frames of it there are."""

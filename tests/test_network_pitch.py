@@ -11,6 +11,7 @@ from ravecodec.network.phase import SEGMENT, SETTLE, history
 from ravecodec.network.pitch import LATENTS, MIDDLE, Pitch
 from ravecodec.network.pulses import TOP, pulse_train
 from ravecodec.network.vae import RaveNet
+from ravecodec.training.calibrate import Statistics, choose_basis
 
 RATE, HOP, FRAMES = 48000, 2048, 24
 
@@ -80,6 +81,59 @@ def test_where_there_is_no_pitch_the_latents_rest(pitch: Pitch, kind: str) -> No
 def test_loudness_does_not_matter(pitch: Pitch) -> None:
     x = voice(steady(210.0))
     torch.testing.assert_close(pitch.measure(x), pitch.measure(0.05 * x), atol=2e-2, rtol=0)
+
+
+def with_a_pause(hertz: torch.Tensor) -> torch.Tensor:
+    """A voice that is silent for a while, and hisses then, [1, 1, n]."""
+    x = voice(hertz)
+    hiss = 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    n = x.shape[-1]
+    x[..., n // 3 : n // 2] = hiss[..., n // 3 : n // 2]
+    return x
+
+
+def test_where_there_is_no_pitch_it_is_sent_as_a_line_and_taken_out_again(pitch: Pitch) -> None:
+    seconds = torch.arange(FRAMES * HOP) / RATE
+    measured = pitch.measure(with_a_pause(150 * 2 ** (0.3 * seconds)))
+    sent = pitch.held(measured[0].numpy())
+    assert sent.shape == measured[0].shape and sent.dtype == np.float32
+    torch.testing.assert_close(pitch.resting(torch.from_numpy(sent)[None]), measured, rtol=0, atol=0)
+    # The line goes on where the glide went on unheard.
+    slots = sent[:2].T.ravel()
+    assert np.abs(np.diff(slots[4:-4])).max() < 0.05 < np.abs(np.diff(measured[0, :2].T.flatten())).max()
+    unheard = pitch.rest.expand(-1, 5).numpy()
+    np.testing.assert_array_equal(pitch.held(unheard), unheard)
+
+
+@pytest.mark.parametrize("rotation", ["all", "kinds", "none"])
+def test_no_pitch_is_exactly_that_at_every_step(rotation: str) -> None:
+    torch.manual_seed(0)
+    net = RaveNet(load_preset("tiny")).eval()
+    means = np.random.default_rng(0).standard_normal((300, net.config.latents)).astype(np.float32)
+    basis = choose_basis(net, Statistics(means, np.full(net.config.latents, 0.01)), rotation)[1]
+    assert net.pitch is not None
+    latents = means.T.copy()
+    latents[net.tune] = net.pitch.rest
+    for q in (-16, -3, 4, 24):
+        codes = np.rint(basis.rotate(latents, len(latents)) / basis.steps(q)[:, None])
+        found = torch.from_numpy((basis.restore(codes * basis.steps(q)[:, None])).astype(np.float32))[None]
+        resting = net.pitch.resting(found[:, net.tune])
+        torch.testing.assert_close(resting, net.pitch.rest.expand(1, -1, 300), rtol=0, atol=0)
+    # The voicing comes sooner than its size would have it.
+    assert basis.unit[net.tune][2:4] == pytest.approx(0.03)
+
+
+def test_a_line_of_pitch_makes_no_other_sound() -> None:
+    torch.manual_seed(0)
+    net = RaveNet(load_preset("tiny")).eval()
+    with torch.inference_mode():
+        means = net.encode(x := with_a_pause(steady(150.0))).mean
+        sent = torch.from_numpy(net.held(means.numpy()))
+        assert (sent != means).any()
+        first, second = net.decode(means), net.decode(sent)
+    # Behind the pause partials may have another phase: up to then nothing is to change.
+    before = slice(0, x.shape[-1] // 2 - 2 * HOP)
+    assert (first - second)[..., before].abs().max() < 0.01 * first.abs().max()
 
 
 @pytest.mark.parametrize("hertz", [70.0, 200.0, 555.5])

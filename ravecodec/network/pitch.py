@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ _REACH = 6  # candidates of the fine grid on either side of the peak: 37 cents
 _DETAIL = 0.1  # octaves from the pitch of a slot, at most, that it has at the ends of the slot
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
 # Posterior scales of latents of pitch (3 cents), voicing (so that a step tells voiced from unvoiced), detail (4 cents).
-NOISE = (0.005, 0.12, 0.007)
+NOISE = (0.005, 0.085, 0.007)
 
 
 class Pitch(nn.Module):
@@ -48,6 +49,7 @@ class Pitch(nn.Module):
     fine_taper: Tensor
     handicap: Tensor
     noise: Tensor
+    rest: Tensor
 
     def __init__(self, hop: int, rate: int, detail: bool = False) -> None:
         super().__init__()
@@ -73,6 +75,8 @@ class Pitch(nn.Module):
         self.register_buffer("handicap", _SHORT * torch.arange(count) / _GRID, persistent=False)
         noise = torch.tensor(NOISE).repeat_interleave(SLOTS)[: self.latents, None]
         self.register_buffer("noise", noise, persistent=False)
+        rest = torch.tensor([0.0, -1.0, 0.0]).repeat_interleave(SLOTS)[: self.latents, None]
+        self.register_buffer("rest", rest, persistent=False)  # where there is no pitch
 
     @torch.no_grad()
     def measure(self, sound: Tensor) -> Tensor:
@@ -97,6 +101,26 @@ class Pitch(nn.Module):
             batch, slots = pitch.shape
             by_frame = torch.stack(values).view(len(values), batch, slots // SLOTS, SLOTS)
             return by_frame.permute(1, 0, 3, 2).flatten(1, 2)
+
+    @staticmethod
+    def held(latents: np.ndarray) -> np.ndarray:
+        """Latents [n, frames] in which, where there is no pitch, it goes in straight lines between those beside it.
+
+        It is not heard there, and `resting` takes it out again; but a coder would have to tell of every leap.
+        """
+        voiced = (latents[SLOTS:LATENTS] > -1).T.ravel()
+        if not voiced.any():
+            return latents
+        places = np.arange(len(voiced))
+        line = np.interp(places, places[voiced], latents[:SLOTS].T.ravel()[voiced])
+        return np.concatenate([line.reshape(-1, SLOTS).T.astype(latents.dtype), latents[SLOTS:]])
+
+    def resting(self, latents: Tensor) -> Tensor:
+        """Latents [batch, n, frames] as they are measured where there is no pitch: zero but for the voicing."""
+        voicing = latents[:, SLOTS:LATENTS]
+        sounding = voicing > -1
+        pitch, rise = latents[:, :SLOTS], latents[:, LATENTS:]
+        return torch.cat([pitch * sounding, voicing, rise * sounding[:, : rise.shape[1]]], 1)
 
     def curves(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """F0 in Hz [batch, frames * parts] and voicing (0 to 1) [batch, frames * slots] of latents [batch, n, frames].

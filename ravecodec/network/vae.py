@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -107,6 +108,15 @@ class RaveNet(nn.Module):
             scale = _replaced(scale, self.source, noise.expand(len(mean), -1, mean.shape[2]))
         return Posterior(mean, scale, self.single)
 
+    def held(self, means: np.ndarray) -> np.ndarray:
+        """Posterior means [channels, latents, frames] as they are sent: see `Pitch.held`."""
+        if self.pitch is None:
+            return means
+        sent = means.copy()
+        for channel in sent:
+            channel[self.tune] = self.pitch.held(channel[self.tune])
+        return sent
+
     def decode_bands(self, latents: Tensor, noise: Tensor, pulses: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time].
 
@@ -148,6 +158,7 @@ class RaveNet(nn.Module):
             with torch.no_grad(), full_precision(latents):
                 tune = source[:, self.tune.start - self.source.start :]
                 pulses = self.pqmf(pulse_train(self.pitch, tune, self.config.hop, first, start))
+            latents = _replaced(latents, self.tune, self.pitch.resting(latents[:, self.tune]))
         bands, sent = self.decode_bands(latents, noise, pulses)
         sound = self.pqmf.inverse(bands)
         if self.envelope is None or self.gain is None:
@@ -196,9 +207,9 @@ class RaveNet(nn.Module):
 
     @property
     def kinds(self) -> list[range]:
-        """Latents that may be mixed: those learned freely; each of a tone alone; pitch and voicing; envelope, level."""
-        bounds = [0, *range(self.single.start, self.single.stop + 1)]
-        bounds += [self.tune.stop] * (self.pitch is not None)
+        """Latents that may be mixed: those learned freely; each of a tone or a pitch alone; envelope, level."""
+        last = self.single if self.pitch is None else self.tune
+        bounds = [0, *range(self.single.start, last.stop + 1)]
         bounds += [self.config.latents] * (self.gain is not None)
         return [range(*pair) for pair in pairwise(bounds)]
 

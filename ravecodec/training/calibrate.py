@@ -17,6 +17,7 @@ from bitstream import Tables
 from ..basis import Basis, expected_cost, fit_basis, reordered
 from ..modelfile import Model, load_model, save_model
 from ..network.config import NetworkConfig
+from ..network.pitch import LATENTS, SLOTS
 from ..network.vae import RaveNet
 from . import checkpoint, context
 from .stereo import stage
@@ -31,6 +32,7 @@ LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 TAUGHT = 5 * 3600.0  # seconds of training sound that the entropy network learns from, too
 LATER = 4.0  # how much smaller single tones are made in the order of components
+SOONER = 0.3  # and by what the voicing is larger than one over it
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,20 @@ def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tup
     mean = found.means.mean(0, dtype=np.float64)
     centred = found.means - mean
     covariance = centred.T.astype(np.float64) @ centred / len(centred)
-    if net.tones is not None:
-        # Where there is no tone nothing is to sound: that is to be an integer at every step, and what is assumed of
-        # components that are not sent.
-        mean[net.single] = net.tones.rest[:, 0].numpy()
     unit = np.sqrt(found.variance)
-    unit[net.single] *= LATER  # finely placed, but of no use before there is an envelope
-    groups = {"all": None, "kinds": net.kinds, "none": [[i] for i in range(len(mean))]}
+    latents = range(len(mean))
+    together: Sequence[Sequence[int]] = [latents]
+    # Where there is no tone nothing is to sound: that is to be an integer at every step, and what is assumed of
+    # components that are not sent.
+    if net.tones is not None:
+        mean[net.single] = net.tones.rest[:, 0].numpy()
+        unit[net.single] *= LATER  # finely placed, but of no use before there is an envelope
+    if net.pitch is not None:
+        mean[net.tune] = net.pitch.rest[:, 0].numpy()
+        unit[net.tune][SLOTS:LATENTS] *= SOONER  # without its voicing a pitch is of no use
+        alone = latents[net.tune]
+        together = [[i for i in latents if i not in alone], *([i] for i in alone)]
+    groups = {"all": together, "kinds": net.kinds, "none": [[i] for i in latents]}
 
     def fitted(name: str) -> Basis:
         return fit_basis(mean, covariance, len(centred), found.variance, unit, groups[name])
@@ -193,12 +202,12 @@ def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt]) -> Statisti
     for number, excerpt in enumerate(excerpts):
         sound = store.read(excerpt)[: int(LONGEST * store.rate)]
         posterior = net.encode(_whole(sound[None], hop))
-        means.append(posterior.mean[0].T.numpy())
+        means.append(net.held(posterior.mean.numpy())[0].T)
         variance += posterior.scale[0].square().sum(1).numpy()
         frames += len(means[-1])
         if number % STAGED == STAGED - 1:
             staged = stage(sound, before, store.rate, dice)
-            pairs.append(net.encode(_whole(staged.T, hop)).mean.transpose(1, 2).numpy())
+            pairs.append(net.held(net.encode(_whole(staged.T, hop)).mean.numpy()).swapaxes(1, 2))
         before = sound
     if not frames:
         raise ValueError(f"{store.folder}: no held-out sound; the store is too small to calibrate on")

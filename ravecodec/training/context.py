@@ -29,6 +29,7 @@ from bitstream.context import (
 )
 from bitstream.fit import fit_bank
 from bitstream.order import EXISTS, MARGIN, order
+from bitstream.predict import INPUT_MAX
 from bitstream.tables import CHOSEN, Row
 
 FRAMES = 64  # of a packet to train on
@@ -36,6 +37,7 @@ WEIGHT, OUT, STRAIGHT, STATE = 128, 64, 256, 32  # units of the stored weights, 
 CLASSES = 88
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
+RARE = 1e-3  # share of a component's values that may lie beyond the largest that the network is told
 FINEST = -4.5  # log2 of the scale, in integers, of the bank's first class
 
 
@@ -199,7 +201,9 @@ def train_network(parts: list[np.ndarray], steps: list[int], options: ContextOpt
     """A network for latents, each part [channels, frames, N] in units of the step at q = 0, at any of these steps."""
     everything = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
     updates = max(20, min(options.updates, options.passes * len(everything) // (options.batch * FRAMES)))
-    net = ContextNet(everything.std(0) + 0.05, options.hidden, options.seed)
+    # What is spread evenly is told more finely: as finely as leaves nearly all of it inside the network's range.
+    size = np.minimum(everything.std(0), np.quantile(np.abs(everything), 1 - RARE, axis=0) * 16 / INPUT_MAX)
+    net = ContextNet(size + 0.05, options.hidden, options.seed)
     dice = np.random.default_rng(options.seed)
     learner = torch.optim.Adam(net.parameters(), options.rate)
     pace = torch.optim.lr_scheduler.OneCycleLR(learner, options.rate, total_steps=updates, pct_start=0.1)
