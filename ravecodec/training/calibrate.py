@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def calibrate(
     taught = "integers" in history
     if taught and rotation not in ("auto", KEPT):
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
-    kept = _kept_basis(before or source) if taught or rotation == KEPT else None
+    kept = _at_rest(_kept_basis(before or source), net) if taught or rotation == KEPT else None
     found = measure(net.eval(), sound, sound.held_out())
     if taught and kept is not None and Path(source).is_dir():
         kept = reordered(kept, found.means)
@@ -135,6 +135,14 @@ def _kept_basis(source: str) -> Basis:
     return basis
 
 
+def _at_rest(basis: Basis, net: RaveNet) -> Basis:
+    """The basis with a centre at which there is no pitch."""
+    mean = basis.mean.copy()
+    if net.pitch is not None:
+        mean[net.tune] = net.pitch.rest[:, 0].numpy()
+    return replace(basis, mean=mean)
+
+
 def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tuple[str, Basis]:
     """The rotation's name, one of `ROTATIONS`, and its basis; ValueError for a name that is not known.
 
@@ -157,7 +165,7 @@ def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tup
     if net.pitch is not None:
         mean[net.tune] = net.pitch.rest[:, 0].numpy()
         unit[net.tune][SLOTS:LATENTS] *= SOONER  # without its voicing a pitch is of no use
-        alone = latents[net.tune]
+        alone = latents[net.source]
         together = [[i for i in latents if i not in alone], *([i] for i in alone)]
     groups = {"all": together, "kinds": net.kinds, "none": [[i] for i in latents]}
 
