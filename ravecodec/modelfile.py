@@ -54,6 +54,7 @@ def save_model(
     if basis is not None:
         given = {k: getattr(basis, k) for k in _BASIS}
         tensors |= {f"basis.{k}": v.astype(np.float32) for k, v in given.items() if v is not None}
+        tensors["basis.vectors"] = _small(basis.vectors)
     identity = model_id(network.config.to_dict(), tensors)
     if tables is not None:
         tensors[storedtables.NAME] = storedtables.pack(tables)
@@ -97,7 +98,7 @@ def load_model(name_or_path: PathLike) -> Model:
     network.load_state_dict(state, strict=True, assign=True)  # copying took a third of the time
     basis = tables = None
     if "basis.mean" in tensors:
-        basis = Basis(**{k: tensors[f"basis.{k}"] for k in _BASIS if f"basis.{k}" in tensors})
+        basis = Basis(**{k: tensors[f"basis.{k}"].astype(np.float32) for k in _BASIS if f"basis.{k}" in tensors})
     if document.get("tables"):
         try:
             tables = storedtables.unpack(tensors)
@@ -112,6 +113,12 @@ def load_model(name_or_path: PathLike) -> Model:
     return Model(
         document["name"], identity, network.eval(), basis, tables, document["description"], document["notes"]
     )
+
+
+def _small(vectors: np.ndarray) -> np.ndarray:
+    """In float16 if that says the same: without a rotation, vectors are zeros and ones."""
+    half = vectors.astype(np.float16)
+    return half if (half == vectors).all() else vectors.astype(np.float32)
 
 
 def model_id(config: dict[str, Any], tensors: dict[str, np.ndarray]) -> bytes:
