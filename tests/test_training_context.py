@@ -66,7 +66,7 @@ def test_packets_of_one_frame_need_no_neighbours(tables: Tables) -> None:
 
 
 def test_more_sound_teaches_what_little_does_not() -> None:
-    little = [source(0, 400)]
+    little = [source(0, 256)]
     alone = fit_tables(little, STEPS, OPTIONS)
     taught = fit_tables(little, STEPS, OPTIONS, [source(3, 3000), source(4, 3000).astype(np.float32)])
     assert sum(taught.bits(p, 0) for p in packets(0)) < 0.98 * sum(alone.bits(p, 0) for p in packets(0))

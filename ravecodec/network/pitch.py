@@ -30,7 +30,7 @@ _SHORT = 0.02  # handicap of an octave down: multiples of the period fit as well
 _VOICED = (0.18, 0.28)  # autocorrelation at which voicing begins and is full
 _FINE_TOP, _FINE_POWER, _FINE_GRID = 6500.0, 0.25, 192  # the same where the peak is placed
 _REACH = 6  # candidates of the fine grid on either side of the peak: 37 cents
-_DETAIL = 0.1  # octaves from the pitch of a slot, at most, that it has at the ends of the slot
+_DETAIL = 0.1  # octaves that the pitch of a slot may rise from its middle on
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
 # Posterior scales of latents of pitch (3 cents), voicing (so that a step tells voiced from unvoiced), detail (4 cents).
 NOISE = (0.005, 0.085, 0.007)

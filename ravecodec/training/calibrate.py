@@ -32,7 +32,7 @@ LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 TAUGHT = 5 * 3600.0  # seconds of training sound that the entropy network learns from, too
 LATER = 4.0  # how much smaller single tones are made in the order of components
-SOONER = 0.3  # and by what the voicing is larger than one over it
+SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it comes sooner
 
 
 @dataclass(frozen=True)
