@@ -39,7 +39,7 @@ NOISE = (0.005, 0.085, 0.007)
 class Pitch(nn.Module):
     """Latents [batch, 4, frames]: pitch of two slots, zero where there is none, then their voicing.
 
-    With `detail` there are two more: how far the pitch of either slot rises within it.
+    With `detail` there are two more: how far the pitch of either slot rises from its middle on.
     """
 
     cosines: Tensor
