@@ -24,11 +24,10 @@ LATENTS = 2 * SLOTS  # without detail
 LOWEST, HIGHEST, MIDDLE = 60.0, 600.0, 180.0  # Hz
 _OCTAVES = 0.5  # that one unit of a pitch latent stands for
 _WINDOW, _TOP = 2048, 3000.0  # samples and Hz that are looked at
-_POWER = 0.5  # of the power spectrum: formants count less than in a plain autocorrelation
 _GRID = 48  # candidates an octave
 _SHORT = 0.02  # handicap of an octave down: multiples of the period fit as well
 _VOICED = (0.18, 0.28)  # autocorrelation at which voicing begins and is full
-_FINE_TOP, _FINE_POWER, _FINE_GRID = 6500.0, 0.25, 192  # the same where the peak is placed
+_FINE_TOP, _FINE_GRID = 6500.0, 192  # the same where the peak is placed
 _REACH = 6  # candidates of the fine grid on either side of the peak: 37 cents
 _DETAIL = 0.1  # octaves that the pitch of a slot may rise from its middle on
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
@@ -82,9 +81,9 @@ class Pitch(nn.Module):
     def measure(self, sound: Tensor) -> Tensor:
         """Latents of sound [batch, 1, n]; no gradient."""
         with full_precision(sound):
-            power = self._power(sound)
-            frequency, strength = self._follow(self._correlation(power))
-            frequency = self._placed(power, frequency)
+            magnitude = self._magnitude(sound)
+            frequency, strength = self._follow(self._correlation(magnitude))
+            frequency = self._placed(magnitude, frequency)
             spectra = torch.log2(frequency / MIDDLE).unflatten(1, (-1, _SPECTRA))
             octaves = spectra.mean(2)
             low, high = _VOICED
@@ -146,24 +145,30 @@ class Pitch(nn.Module):
             slots = self.curves(latents.float())[1]
             return F.interpolate(slots[:, None], scale_factor=float(steps // SLOTS), mode="linear")
 
-    def _power(self, sound: Tensor) -> Tensor:
-        """Power spectra [batch, spectra, bins] of sound [batch, 1, n], as far up as they are looked at."""
+    def _magnitude(self, sound: Tensor) -> Tensor:
+        """Magnitudes [batch, spectra, bins] of sound [batch, 1, n], as far up as they are looked at.
+
+        Formants count less in them than in the power of a plain autocorrelation.
+        """
         side = (_WINDOW - self.hop) // 2
         spectra = torch.fft.rfft(F.pad(sound[:, 0], (side, side)).unfold(-1, _WINDOW, self.hop) * self.window)
         spectra = spectra[..., : len(self.fine_taper)]
-        return spectra.real.square() + spectra.imag.square() + 1e-9
+        return (spectra.real.square() + spectra.imag.square() + 1e-9).sqrt()
 
-    def _correlation(self, power: Tensor) -> Tensor:
+    def _correlation(self, magnitude: Tensor) -> Tensor:
         """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic."""
-        compressed = power[..., : len(self.taper)] ** _POWER * self.taper
+        compressed = magnitude[..., : len(self.taper)] * self.taper
         return compressed @ self.cosines / (compressed.sum(-1, keepdim=True) + 1e-9)
 
-    def _placed(self, power: Tensor, frequency: Tensor) -> Tensor:
-        """F0 in Hz [batch, spectra] moved to the peak beside it of an autocorrelation that goes further up."""
-        correlation = power**_FINE_POWER * self.fine_taper @ self.fine_cosines
+    def _placed(self, magnitude: Tensor, frequency: Tensor) -> Tensor:
+        """F0 in Hz [batch, spectra] moved to the peak beside it of an autocorrelation that goes further up.
+
+        Its roots of the magnitudes flatten formants, which would draw the peak towards themselves.
+        """
+        correlation = magnitude.sqrt() * self.fine_taper @ self.fine_cosines
         near = torch.round(torch.log2(HIGHEST / frequency) * _FINE_GRID).long()
         near = near.clamp(_REACH + 1, correlation.shape[-1] - _REACH - 2)
-        offsets = torch.arange(-_REACH, _REACH + 1, device=power.device)
+        offsets = torch.arange(-_REACH, _REACH + 1, device=magnitude.device)
         best = near + correlation.gather(-1, near[..., None] + offsets).argmax(-1) - _REACH
         return HIGHEST * torch.exp2(-(best + _vertex(correlation, best)) / _FINE_GRID)
 

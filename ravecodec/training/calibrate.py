@@ -105,7 +105,7 @@ def calibrate(
     taught = "integers" in history
     if taught and rotation not in ("auto", KEPT):
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
-    kept = _at_rest(_kept_basis(before or source), net) if taught or rotation == KEPT else None
+    kept = _kept_basis(before or source, net) if taught or rotation == KEPT else None
     found = measure(net.eval(), sound, sound.held_out())
     if taught and kept is not None and Path(source).is_dir():
         kept = reordered(kept, found.means)
@@ -127,20 +127,25 @@ def _calibrated(source: str) -> Model | None:
     return model if model is not None and model.basis is not None and model.tables is not None else None
 
 
-def _kept_basis(source: str) -> Basis:
+def _kept_basis(source: str, net: RaveNet) -> Basis:
     saved = checkpoint.load(Path(source)) if Path(source).is_dir() else None
     basis = checkpoint.basis(saved) if saved is not None else load_model(source).basis
     if basis is None:
         raise ValueError(f"{source}: no basis to keep; name the calibrated model that this one began with (--blend)")
-    return basis
+    return replace(basis, mean=_centre(basis.mean, net))
 
 
-def _at_rest(basis: Basis, net: RaveNet) -> Basis:
-    """The basis with a centre at which there is no pitch."""
-    mean = basis.mean.copy()
-    if net.pitch is not None:
-        mean[net.tune] = net.pitch.rest[:, 0].numpy()
-    return replace(basis, mean=mean)
+def _centre(mean: np.ndarray, net: RaveNet) -> np.ndarray:
+    """A mean [latents], but where tones and pitch have a state of rest, that.
+
+    Where there is no tone nothing is to sound: that is to be an integer at every step, and what is assumed of
+    components that are not sent.
+    """
+    centre = mean.copy()
+    for measured, where in ((net.tones, net.single), (net.pitch, net.tune)):
+        if measured is not None:
+            centre[where] = measured.rest[:, 0].numpy()
+    return centre
 
 
 def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tuple[str, Basis]:
@@ -152,25 +157,21 @@ def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tup
     if rotation not in ("auto", *ROTATIONS):
         raise ValueError(f"the rotation is auto or one of {', '.join(ROTATIONS)}, not {rotation!r}")
     mean = found.means.mean(0, dtype=np.float64)
-    centred = found.means - mean
+    centre, centred = _centre(mean, net), found.means - mean
     covariance = centred.T.astype(np.float64) @ centred / len(centred)
     unit = np.sqrt(found.variance)
     latents = range(len(mean))
     together: Sequence[Sequence[int]] = [latents]
-    # Where there is no tone nothing is to sound: that is to be an integer at every step, and what is assumed of
-    # components that are not sent.
     if net.tones is not None:
-        mean[net.single] = net.tones.rest[:, 0].numpy()
         unit[net.single] *= LATER  # finely placed, but of no use before there is an envelope
     if net.pitch is not None:
-        mean[net.tune] = net.pitch.rest[:, 0].numpy()
         unit[net.tune][SLOTS:LATENTS] *= SOONER  # without its voicing a pitch is of no use
         alone = latents[net.source]
         together = [[i for i in latents if i not in alone], *([i] for i in alone)]
     groups = {"all": together, "kinds": net.kinds, "none": [[i] for i in latents]}
 
     def fitted(name: str) -> Basis:
-        return fit_basis(mean, covariance, len(centred), found.variance, unit, groups[name])
+        return fit_basis(centre, covariance, len(centred), found.variance, unit, groups[name])
 
     if rotation != "auto":
         return rotation, fitted(rotation)
