@@ -196,6 +196,11 @@ class Tables:
         """Row numbers [components] for a step, -1 where the network chooses; ModelError for what is not covered."""
         return self.row_of[self._place(step, components), :components]
 
+    def channel_rows(self, step: int, side: int, channels: int, components: int) -> list[list[int]]:
+        """Row numbers [components][channels]; all channels but the first have a step that is coarser by `side`."""
+        rows: list[list[int]] = [self.rows(q, components).tolist() for q in channel_steps(step, side, channels)]
+        return [list(each) for each in zip(*rows, strict=True)]
+
     def _place(self, step: int, components: int) -> int:
         place = self._step_place.get(step)
         if place is None or components > self.components:
@@ -226,21 +231,25 @@ class Tables:
             models[row] = self.model(row)
         return models
 
-    def predictor(self, step: int, shape: tuple[int, int, int, int]) -> Predictor | None:
+    def predictor(self, step: int, shape: tuple[int, int, int, int], side: int = 0) -> Predictor | None:
         """What chooses the rows of packets [packets, channels, frames, components]; None if all of them are fixed."""
-        place = self._place(step, shape[3])
-        if self._weights is None or not (self.row_of[place, : shape[3]] == CHOSEN).any():
+        steps = channel_steps(step, side, shape[1])
+        places = [self._place(each, shape[3]) for each in steps]
+        if self._weights is None or not (self.row_of[places[0], : shape[3]] == CHOSEN).any():
             return None
-        return Predictor(self._weights, place, step, shape)
+        return Predictor(self._weights, places, steps, shape)
 
-    def lines(self, codes: NDArray[np.integer], step: int) -> Iterator[Line]:
-        """Codes [packets, channels, frames, components] as they are coded, one line of all packets after another."""
+    def lines(self, codes: NDArray[np.integer], step: int, side: int = 0) -> Iterator[Line]:
+        """Codes [packets, channels, frames, components] as they are coded, one line of all packets after another.
+
+        All channels but the first have a step that is coarser by `side`.
+        """
         _, channels, frames, components = codes.shape
-        predictor = self.predictor(step, codes.shape)
+        predictor = self.predictor(step, codes.shape, side)
         spread = order(frames)
         lines = np.ascontiguousarray(codes.transpose(3, 1, 0, 2), dtype=np.int64)
-        for component, row in enumerate(self.rows(step, components)):
-            for channel in range(channels):
+        for component, fixed in enumerate(self.channel_rows(step, side, channels, components)):
+            for channel, row in enumerate(fixed):
                 values = lines[component, channel]
                 if row != CHOSEN:
                     rows = np.full(values.shape, row)
@@ -264,20 +273,20 @@ class Tables:
         return Line(component, values, rows, low, symbols, escaped, ends)
 
     @one_thread
-    def component_bits(self, codes: NDArray, step: int) -> NDArray[np.float64]:
+    def component_bits(self, codes: NDArray, step: int, side: int = 0) -> NDArray[np.float64]:
         """Model bits -sum(log2 p) of each component of a packet's codes [..., frames, components], without coding."""
         check_codes(codes)
         total = np.zeros(codes.shape[-1])
         self.rows(step, codes.shape[-1])
         if not codes.size:
             return total
-        for line in self.lines(codes.reshape(1, -1, *codes.shape[-2:]), step):
+        for line in self.lines(codes.reshape(1, -1, *codes.shape[-2:]), step, side):
             total[line.component] += self.price(line.values, line.rows, line.low - self.low[line.rows]).sum()
         return total
 
-    def bits(self, codes: NDArray, step: int) -> float:
+    def bits(self, codes: NDArray, step: int, side: int = 0) -> float:
         """Model bits of a packet's codes [..., frames, components] at a step: what an ideal coder spends."""
-        return float(self.component_bits(codes, step).sum())
+        return float(self.component_bits(codes, step, side).sum())
 
     def price(
         self, values: NDArray[np.integer], rows: NDArray[np.int64], whole: NDArray[np.int64] | int = 0
@@ -294,6 +303,11 @@ class Tables:
     @cached_property
     def _cost(self) -> NDArray[np.float64]:
         return np.log2(ROW_SUM / self.counts)
+
+
+def channel_steps(step: int, side: int, channels: int) -> list[int]:
+    """The step of each channel: that of all but the first is coarser by `side`."""
+    return [step] + [step + side] * (channels - 1)
 
 
 def check_codes(codes: NDArray) -> None:

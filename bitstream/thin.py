@@ -77,5 +77,6 @@ def write_codes(packets: Iterable[Packet], out: BinaryIO, header: Header, tables
                 for packet in group:
                     writer.lose(packet.frames)
             else:
-                writer.write_all([packet.codes for packet in group if packet.codes is not None], coarser)
+                codes = [packet.codes for packet in group if packet.codes is not None]
+                writer.write_all(codes, coarser, [packet.side for packet in group])
     return writer

@@ -123,6 +123,7 @@ def _write(
     codes: NDArray[np.int32],
     lost: int | None = None,
     coarser: Sequence[int] = (),
+    sides: Sequence[int] = (),
     tables: Tables | None = None,
     **close: Any,
 ) -> bytes:
@@ -136,7 +137,7 @@ def _write(
         if number == lost:
             writer.lose(part.shape[1])
         else:
-            writer.write(part, coarser[number] if coarser else 0)
+            writer.write(part, coarser[number] if coarser else 0, sides[number] if sides else 0)
     writer.close(**close)
     return out.getvalue()
 
@@ -190,6 +191,12 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "context-zero-and-steady", _write(wide, still, tables=networked())
     steps = replace(wide, step=-12)
     yield "context-coarser", _write(steps, noise(16, (1, 60, COMPONENTS)), coarser=(0, 12, 19, 12), tables=networked())
+    apart = replace(stereo, side_steps=True, step=-12)
+    pairs = noise(17, (2, 80, COMPONENTS))
+    yield "side-steps", _write(apart, pairs[..., :8], coarser=(0, 12, 0, 0, 12), sides=(12, 7, 0, 19, 0))
+    apart = replace(apart, components=COMPONENTS, frames_per_packet=20, samples=None)
+    for name, known in (("context", networked()), ("extreme-context", networked(True))):
+        yield f"{name}-side-steps", _write(apart, pairs, coarser=(0, 0, 12, 0), sides=(12, 0, 7, 19), tables=known)
     data = _write(usual, mono)
     yield "cut-short", data[: len(data) * 2 // 3]
     middle = len(data) // 2
@@ -198,6 +205,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "newer-version", data[:8] + b"\x02" + data[9:]
     yield "newer-flag", sealed(_core(data, first=0x80))
     yield "critical-field", sealed(_core(data) + b"\x07\x01x")
+    yield "side-steps-of-mono", sealed(_core(data) + b"\x01\x00")
     yield "header-damaged", data[:20] + bytes([data[20] ^ 1]) + data[21:]
 
 
@@ -228,7 +236,7 @@ def expected(data: bytes) -> dict[str, Any]:
         "frames": report.frames,
         "samples": report.samples,
         "packets": [
-            {"index": p.index, "frames": p.frames, "coarser": p.coarser,
+            {"index": p.index, "frames": p.frames, "coarser": p.coarser, "side": p.side,
              "kind": None if p.kind is None or p.lost else int(p.kind)}
             for p in packets
         ],

@@ -27,6 +27,7 @@ from .errors import AudioError, PathLike, UsageError
 from .modelfile import Model, load_model
 from .quantiser import Quantiser
 from .rate import NullFile, Spool, quality_point
+from .side import SHORTEST, Side
 from .synthesis import Synthesis
 
 FALLBACK_POINT = {"fidelity": 0.98, "step": 0}
@@ -133,8 +134,9 @@ class Codec:
         if quality is not None:
             fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
         packet = packet or (1 if live else packet_frames(None if cap else samples, rate))
-        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0)
         header = self._header(rate, channels, samples, fidelity, components, step, rule, tags, packet)
+        side = Side(self.network, self.basis) if header.side_steps else None
+        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0, side)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
         values: Iterator[np.ndarray] = map(quantiser.rotated, analysis.latents(counted, rate, channels))
@@ -152,16 +154,18 @@ class Codec:
         # Packets are coded side by side where nobody waits for each of them.
         at_once = live or flush or cap is not None
         for group in ([part] for part in values) if at_once else batches(values, header):
-            codes, coarser = [quantiser.integers(part, header.step, header.components) for part in group], 0
-            if cap is not None:
+            coarser = 0
+            if cap is None:
+                found = [quantiser.integers(part, header.step, header.components) for part in group]
+            else:
                 room = int(cap * 1000 / 8 * group[0].shape[1] * self.hop / self.rate)
                 probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]
-                codes[0], coarser = quantiser.capped(group[0], probe, room, hint)
-                hint = coarser
+                codes, coarser, apart = quantiser.capped(group[0], probe, room, hint)
+                found, hint = [(codes, apart)], coarser
             if writer is None:
-                header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes[0]))
+                header = replace(header, seed=secrets.randbits(32) if live else seed_of(found[0][0]))
                 writer = Writer(out, header, self.tables, flush=flush)
-            writer.write_all(codes, coarser)
+            writer.write_all([codes for codes, _ in found], coarser, [apart for _, apart in found])
         if spool is not None:
             spool.close()
         if writer is None:
@@ -204,6 +208,7 @@ class Codec:
             frames_per_packet=packet, fidelity=fidelity, fidelity_rule=FidelityRule(RULES.index(rule)),
             model_name=self.name, model_id=self.model_id, tables_id=self.tables_id, tags=dict(tags or {}),
             rate=self.rate, hop=self.hop, latents=self.latents,
+            side_steps=layout == Layout.MID_SIDE and packet >= SHORTEST and self.network.gain is not None,
         )  # fmt: skip
 
     # ------------------------------------------------------------ decoding

@@ -12,19 +12,25 @@ from bitstream.content import batches
 from bitstream.escape import VALUE_MAX
 from bitstream.header import MAX_SYMBOLS
 from bitstream.optimise import optimise
+from bitstream.tables import channel_steps
 
 from .basis import Basis
 from .errors import UsageError
 from .rate import NullFile, Point, Spool, choose, first_fit
+from .side import Side
 
 SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 
 
 class Quantiser:
-    """Rotates means into components and rounds them; `weight` is the squared steps that a bit is worth (0: nothing)."""
+    """Rotates means into components and rounds them; `weight` is the squared steps that a bit is worth (0: nothing).
 
-    def __init__(self, basis: Basis, tables: Tables, weight: float = 0.0) -> None:
-        self.basis, self.tables, self.weight = basis, tables, weight
+    With `side` the second channel is one, and has a step of its own.
+    """
+
+    def __init__(self, basis: Basis, tables: Tables, weight: float = 0.0, side: Side | None = None) -> None:
+        self.basis, self.tables, self.weight, self.side = basis, tables, weight, side
+        self._coarsest = int(tables.steps[-1])
 
     def rotated(self, latents: np.ndarray) -> np.ndarray:
         """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
@@ -32,14 +38,20 @@ class Quantiser:
         count = len(self.basis.mean)
         return np.stack([self.basis.rotate(z.astype(np.float64), count).T for z in latents]).astype(np.float32)
 
-    def integers(self, values: np.ndarray, step: int, components: int) -> np.ndarray:
-        """The first of a packet's components [channels, frames, latents] as integers [channels, frames, components]."""
-        steps = self.basis.steps(step)[:components].astype(np.float64)
-        exact = values[..., :components] / steps
-        return optimise(exact.clip(-VALUE_MAX, VALUE_MAX), self.tables, step, self.weight)
+    def integers(self, values: np.ndarray, step: int, components: int) -> tuple[np.ndarray, int]:
+        """The first of a packet's components [channels, frames, latents] as integers [channels, frames, components],
+        and how much coarser than the step that of their side is.
+        """
+        side = 0 if self.side is None else min(self.side.coarser(values), self._coarsest - step)
+        while step + side not in self.tables.steps:
+            side -= 1
+        steps = np.stack([self.basis.steps(q)[:components] for q in channel_steps(step, side, len(values))])
+        exact = values[..., :components] / steps[:, None].astype(np.float64)
+        return optimise(exact.clip(-VALUE_MAX, VALUE_MAX), self.tables, step, self.weight, side), side
 
-    def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
-        """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is.
+    def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int, int]:
+        """Integers that a packet of at most `room` bytes can hold, how much coarser their step is, and that of the
+        side still.
 
         `hint` is how much coarser it was in the packet before. UsageError for less room than any packet needs.
         """
@@ -49,19 +61,24 @@ class Quantiser:
             raise UsageError(what, advice="raise the cap, or put more frames into a packet")
         steps = [step for step in self.tables.steps.tolist() if step >= header.step]
 
-        def at(step: int) -> np.ndarray:
+        def at(step: int) -> tuple[np.ndarray, int]:
             return self.integers(values, step, header.components)
 
-        def fits(codes: np.ndarray, step: int) -> bool:
-            return writer.size_of(codes, step - header.step) <= room
+        def fits(codes: np.ndarray, step: int, side: int) -> bool:
+            return writer.size_of(codes, step - header.step, side) <= room
 
         guess = next((place for place, step in enumerate(steps) if step >= header.step + hint), 0)
-        step = steps[first_fit(lambda place: fits(at(steps[place]), steps[place]), len(steps), guess)]
-        codes = at(step)
-        if not fits(codes, step):  # the coarsest is not enough: the last components have to go
-            kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step))
+
+        def holds(place: int) -> bool:
+            codes, side = at(steps[place])
+            return fits(codes, steps[place], side)
+
+        step = steps[first_fit(holds, len(steps), guess)]
+        codes, side = at(step)
+        if not fits(codes, step, side):  # the coarsest is not enough: the last components have to go
+            kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step, side))
             codes = _first(codes, kept)
-        return codes, step - header.step
+        return codes, step - header.step, side
 
     def fitted(self, parts: Spool, header: Header, kilobits: float, fixed: bool) -> Header:
         """The header at the operating point whose file is nearest to so many kilobits.
@@ -78,7 +95,8 @@ class Quantiser:
             out = NullFile()
             writer = Writer(out, at(point), self.tables)  # type: ignore[arg-type]
             for group in batches(parts, header):
-                writer.write_all([self.integers(part, point.step, point.components) for part in group])
+                codes, sides = zip(*(self.integers(part, point.step, point.components) for part in group), strict=True)
+                writer.write_all(codes, sides=sides)
             writer.close(samples=header.samples)
             return out.bytes
 

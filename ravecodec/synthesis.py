@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from bitstream import Header, Layout, Packet, Reader
+from bitstream.tables import channel_steps
 
 from .analysis import GRAIN
 from .audio import Samples, from_mid_side
@@ -50,7 +51,6 @@ class Synthesis:
         self.preroll, self.hop = network.preroll, network.config.hop
         # Frames before a block that are looked at: its preroll and, for the phase of partials, frequencies before that.
         self._back = self.preroll + (SEGMENT + SETTLE if network.pitch is not None else 0)
-        self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
     def blocks(self, reader: Reader, first: int, last: int | None, size: int) -> Iterator[Samples]:
         """Sound [frames * hop, channels] of the frames `first` to before `last`, in blocks of `size` frames.
@@ -91,16 +91,17 @@ class Synthesis:
 
     def _values(self, packet: Packet, last: np.ndarray) -> np.ndarray:
         if packet.codes is not None:
-            steps = self._steps
-            if packet.coarser:
-                steps = self.basis.steps(self.header.step + packet.coarser)[: self.header.components].astype(np.float64)
-            return self._with_step(packet.codes * steps, packet.coarser)
+            steps = channel_steps(self.header.step + packet.coarser, packet.side, len(packet.codes))
+            sizes = np.stack([self.basis.steps(q)[: self.header.components] for q in steps]).astype(np.float64)
+            return self._with_steps(packet.codes * sizes[:, None], steps)
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
-        return self._with_step(last[..., :-1] * fade[None, :, None])
+        values = last[..., :-1] * fade[None, :, None]
+        return self._with_steps(values, [self.header.step] * len(values))
 
-    def _with_step(self, values: np.ndarray, coarser: int = 0) -> np.ndarray:
-        """Components [channels, frames, n] and, behind them, the step that they came with."""
-        return np.pad(values, ((0, 0), (0, 0), (0, 1)), constant_values=self.header.step + coarser)
+    def _with_steps(self, values: np.ndarray, steps: list[int]) -> np.ndarray:
+        """Components [channels, frames, n] and, behind them, the step that each channel's came with."""
+        behind = np.broadcast_to(np.array(steps, float)[:, None, None], (*values.shape[:2], 1))
+        return np.concatenate([values, behind], 2)
 
     def _rest(self, frames: int) -> np.ndarray:
         """Frames before or behind the file: components of zero, and no step of their own."""

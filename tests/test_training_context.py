@@ -90,3 +90,23 @@ def test_a_side_has_sound_and_is_not_its_mid() -> None:
     assert mid.shape == (48000,) and 0 < np.square(side).mean() < np.square(mid).mean()
     assert abs(np.corrcoef(mid, side)[0, 1]) < 0.9
     assert stage(first, second[:0], 48000, dice).shape == (48000, 2)
+
+
+def test_what_a_side_is_worth_is_known_at_any_step_of_its_own() -> None:
+    """A side that follows its mid is foretold by it, though its steps are coarser."""
+
+    def pair(seed: int) -> np.ndarray:
+        mid = source(seed, 3000)
+        return np.concatenate([mid, 0.8 * mid + 0.3 * source(seed + 50, 3000)])
+
+    torch.set_num_threads(1)
+    learned = fit_tables([pair(0), pair(1)], STEPS, OPTIONS)
+    codes = np.stack([np.rint(both / 2 ** (q / 8)) for both, q in zip(pair(9), (-4, 4), strict=True)]).astype(int)
+    parts = [codes[:, first : first + 64] for first in range(0, 2944, 64)]
+    together = sum(learned.bits(part, -4, 8) for part in parts)
+    apart = sum(learned.bits(part[:1], -4) + learned.bits(part[1:], 4) for part in parts)
+    assert together < 0.97 * apart
+    for part in parts[:5]:
+        payload = coder.encode(part, learned, -4, 8)
+        assert len(payload) <= 1.01 * learned.bits(part, -4, 8) / 8 + 3
+        assert np.array_equal(coder.decode(payload, learned, -4, part.shape, 8), part)

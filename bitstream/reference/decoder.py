@@ -88,11 +88,15 @@ def read_header(data: bytes) -> tuple[dict, int]:
     check(pos + 24 <= end, "the header is too short")
     head["tables"] = data[pos + 16 : pos + 24]
     pos += 24
-    head["crc"] = zlib.crc32(data[core:pos])
+    head["crc"], head["sides"] = zlib.crc32(data[core:pos]), False
     while pos < end:
         kind, pos = varint(body, pos)
         length, pos = varint(body, pos)
-        check(kind % 2 == 0 and pos + length <= end, "a critical or overlong field")
+        check(kind == 1 or kind % 2 == 0, "a critical field")
+        check(pos + length <= end, "an overlong field")
+        if kind == 1:
+            check(length == 0 and layout == 1 and not head["sides"], "the field of the side's step")
+            head["sides"] = True
         pos += length
     return head, end + 4
 
@@ -194,12 +198,13 @@ def clip(x: int, low: int, high: int) -> int:
 
 
 class PacketDecoder:
-    """Decodes payloads with one set of tables at one step."""
+    """Decodes payloads with one set of tables at one step, and one of the other channels."""
 
-    def __init__(self, tables: Table, step: int, components: int) -> None:
-        check(step in tables["steps"], "a step that the tables do not know")
-        self.t, self.step, self.components = tables, step, components
-        self.s = tables["steps"].index(step)
+    def __init__(self, tables: Table, steps: tuple[int, int], components: int) -> None:
+        for step in steps:
+            check(step in tables["steps"], "a step that the tables do not know")
+        self.t, self.steps, self.components = tables, steps, components
+        self.places = [tables["steps"].index(step) for step in steps]
         self.width = len(tables["row_of"]) // len(tables["steps"])
         check(components <= self.width, "more components than the tables have")
         self.starts = [0]
@@ -217,9 +222,10 @@ class PacketDecoder:
         self.B = [[[0] * (2 * self.N) for _ in range(frames)] for _ in range(channels)]
         codes = [[[0] * self.components for _ in range(frames)] for _ in range(channels)]
         for c in range(self.components):
-            row = self.t["row_of"][self.s * self.width + c]
             before: list[tuple[int, int, int]] | None = None
             for channel in range(channels):
+                self.s, self.step = self.places[channel > 0], self.steps[channel > 0]
+                row = self.t["row_of"][self.s * self.width + c]
                 if row >= 0:
                     line = self.run([row] * frames, [0] * frames)
                 else:
@@ -334,7 +340,7 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
     """The integers [frame][channel][component] of a whole file and their hash; Invalid if anything in it is."""
     head, pos = read_header(data)
     check(tables_id(tables) == head["tables"], "the file needs other tables")
-    decoders: dict[int, PacketDecoder] = {}
+    decoders: dict[tuple[int, int], PacketDecoder] = {}
     channels, full, width = head["channels"], head["frames"], head["components"]
     whole: list[list[list[int]]] = []
     count, ended = 0, False
@@ -345,8 +351,9 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
         kind, size, more = word & 3, word >> 3, 0
         if word & 4:
             more, pos = varint(data, pos)
-            check(1 <= more < 128 * full and kind != 3, "the length or step of a packet")
-        frames, step = more % full or full, head["step"] + more // full
+            check(1 <= more < 128 * (64 if head["sides"] else 1) * full and kind != 3, "the length or step of a packet")
+        coarser, side = divmod(more // full, 64) if head["sides"] else (more // full, 0)
+        frames, step = more % full or full, head["step"] + coarser
         payload = data[pos + 4 : pos + 4 + size]
         check(len(payload) == size and pos + 4 <= len(data), "the file ends inside a packet")
         check(size <= (65536 if kind == 3 else max(65536, 8 * channels * full * width + 16)), "a payload's size")
@@ -358,14 +365,15 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
             break
         check(not ended, "a packet after a short one")
         count, ended = count + 1, frames < full
-        check(step <= 63, "a packet's step")
+        check(step + side <= 63, "a packet's step")
         if kind == 1:
             check(size == 0, "a zero packet's payload")
             codes = [[[0] * width for _ in range(frames)] for _ in range(channels)]
         else:
-            if step not in decoders:
-                decoders[step] = PacketDecoder(tables, step, width)
-            codes = decoders[step].decode(payload, channels, frames if kind == 0 else 1)
+            steps = step, step + side
+            if steps not in decoders:
+                decoders[steps] = PacketDecoder(tables, steps, width)
+            codes = decoders[steps].decode(payload, channels, frames if kind == 0 else 1)
             if kind == 2:
                 codes = [lines * frames for lines in codes]
         whole += [[codes[channel][t] for channel in range(channels)] for t in range(frames)]

@@ -20,6 +20,7 @@ FRAMES = 64  # of a packet to train on
 CLASSES = 88
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
+APART = 24  # a side's step is coarser than that of its mid by up to so much
 RARE = 1e-3  # share of a component's values that may lie beyond the largest that the network is told
 
 
@@ -62,7 +63,7 @@ def train_network(parts: list[np.ndarray], steps: list[int], options: ContextOpt
 def _batches(
     parts: list[np.ndarray], steps: list[int], updates: int, packets: int, dice: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Random packets of one length and one number of channels, quantised at random steps."""
+    """Random packets of one length and number of channels, quantised at random steps; those of sides are coarser."""
     share = np.array([p.shape[0] * p.shape[1] for p in parts], dtype=np.float64)
     longest = min(FRAMES, *(p.shape[1] for p in parts))
     for number in range(updates):
@@ -75,8 +76,9 @@ def _batches(
         if len(part) > 1 and number % 3 == 0:
             # Staged sounds are of one kind: recordings have sides that follow their mid less.
             batch[:, 0] = np.roll(batch[:, 0], 1, 0)
-        step = dice.choice(steps, size=count).astype(np.float64)
-        codes = np.rint(batch / 2 ** (step / 8)[:, None, None, None])
+        step = np.repeat(dice.choice(steps, size=(count, 1)), len(part), 1).astype(np.float64)
+        step[:, 1:] = np.minimum(step[:, 1:] + dice.integers(APART + 1, size=(count, 1)), max(steps))
+        codes = np.rint(batch / 2 ** (step / 8)[..., None, None])
         yield torch.from_numpy(codes.astype(np.float32)), torch.from_numpy(step.astype(np.float32))
 
 
@@ -134,7 +136,7 @@ def _meet(net: ContextNet, parts: list[np.ndarray], step: int) -> np.ndarray:
     for group in _packets(parts).values():
         for first in range(0, len(group), 32):
             codes = torch.from_numpy(np.rint(np.stack(group[first : first + 32]) / 2 ** (step / 8)).astype(np.float32))
-            mean, level = net(codes, torch.full((len(codes),), float(step)))
+            mean, level = net(codes, torch.full(codes.shape[:2], float(step)))
             eighths = torch.floor(mean * 8 + 0.5).long()
             number = torch.floor((level - FINEST) * 8 + 0.5).long().clamp(0, CLASSES - 1)
             offset = codes.permute(3, 0, 1, 2).long() - (eighths >> 3)
