@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from bitstream import Tables, coder
 from bitstream.tables import CHOSEN
-from ravecodec.training.context import ContextOptions, fit_tables
+from ravecodec.modelfile import load_model
+from ravecodec.training.calibrate import beginning_of
+from ravecodec.training.context import Beginning, ContextOptions, fit_tables
+from ravecodec.training.contextnet import ContextNet, to_integers
 from ravecodec.training.stereo import stage
 
 STEPS = [-4, 0, 4]
@@ -110,3 +115,43 @@ def test_what_a_side_is_worth_is_known_at_any_step_of_its_own() -> None:
         payload = coder.encode(part, learned, -4, 8)
         assert len(payload) <= 1.01 * learned.bits(part, -4, 8) / 8 + 3
         assert np.array_equal(coder.decode(payload, learned, -4, part.shape, 8), part)
+
+
+def test_a_network_goes_on_from_what_another_knows(tables: Tables) -> None:
+    """Few updates from there are worth more than from nothing; components may stand elsewhere, or be new."""
+    torch.set_num_threads(1)
+    few = replace(OPTIONS, updates=20)
+    anew = np.array([5, 1, 2, -1, 0, 4])  # what was the first component is the fifth; the fourth is new
+    turned = [part[..., [5, 1, 2, 3, 0, 4]] for part in (source(0, 3000), source(1, 3000))]
+
+    def cost(learned: Tables) -> float:
+        return sum(learned.bits(p[..., [5, 1, 2, 3, 0, 4]], 0) for p in packets(0))
+
+    known = cost(fit_tables(turned, STEPS, few, beginning=Beginning(tables, anew)))
+    same = fit_tables([source(0, 3000), source(1, 3000)], STEPS, few, beginning=Beginning(tables, np.arange(6)))
+    assert known < 0.97 * cost(fit_tables(turned, STEPS, few))
+    assert sum(same.bits(p, 0) for p in packets(0)) < 1.05 * sum(tables.bits(p, 0) for p in packets(0))
+    with pytest.raises(ValueError, match="hidden units"):
+        fit_tables(turned, STEPS, replace(few, hidden=8), beginning=Beginning(tables, anew))
+
+
+def test_components_are_known_again_wherever_they_stand() -> None:
+    basis = load_model("default").basis
+    assert basis is not None
+    order = np.random.default_rng(0).permutation(len(basis.mean))
+    vectors = basis.vectors[order]
+    vectors[7] = np.roll(vectors[7], 1)  # this one is another latent now
+    found = beginning_of(replace(basis, vectors=vectors), "default")
+    known = np.delete(np.arange(len(order)), 7)
+    assert np.array_equal(found.numbers[known], order[known]) and found.context.components.size
+
+
+def test_what_it_begins_with_is_what_was_stored(tables: Tables) -> None:
+    stored = tables.context
+    assert stored is not None
+    net = ContextNet(np.ones(5), OPTIONS.hidden, 0)
+    net.begin_from(stored, STEPS, np.arange(5))
+    again = to_integers(net, stored.components, STEPS, stored.bank).to_arrays()
+    for name, array in stored.to_arrays().items():
+        assert np.allclose(again[name], array, rtol=1e-4, atol=1), name
+        assert name in ("context_normal", "context_scale", "context_level") or np.array_equal(again[name], array), name

@@ -146,6 +146,9 @@ def test_a_basis_can_be_kept_while_tables_are_fitted_to_other_sound(store: Path,
     assert load_model(kept).notes["rotation"] == load_model(first).notes["rotation"]
     with pytest.raises(ValueError, match="no basis to keep"):
         calibrate(str(tmp_path / "run"), store, tmp_path / "none.safetensors", name="m", rotation="kept")
+    for nothing in (tmp_path / "run", first):  # not calibrated; of so little sound that there is no network
+        with pytest.raises(ValueError, match="to go on from"):
+            calibrate(str(first), other, tmp_path / "none.safetensors", name="m", entropy_from=str(nothing))
     assert not (tmp_path / "none.safetensors").exists()
 
 

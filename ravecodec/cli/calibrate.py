@@ -40,6 +40,11 @@ def add(commands: Commands) -> None:
         help="which latents the basis may mix: all, those of a kind, none, or (auto) what costs the fewest bits; kept: "
         "the basis of the model (that of --blend, if given)",
     )
+    parser.add_argument(
+        "--entropy-from",
+        metavar="MODEL",
+        help="a calibrated model: the network that predicts what is coded goes on from its, instead of from nothing",
+    )
     parser.set_defaults(run=run)
 
 
@@ -58,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         calibrate(
             arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes,
             before=arguments.blend, share=arguments.share, rotation=arguments.rotation,
+            entropy_from=arguments.entropy_from,
         )
     print(f"{output}: written")
     return 0

@@ -31,6 +31,7 @@ KEPT = "kept"  # no rotation of its own: the basis that the model has already
 LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 TAUGHT = 5 * 3600.0  # seconds of training sound that the entropy network learns from, too
+SAME = 0.99  # product of two components' vectors from which on they are one
 LATER = 4.0  # how much smaller single tones are made in the order of components
 SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it comes sooner
 
@@ -79,6 +80,7 @@ def calibrate(
     before: str | None = None,
     share: float = 0.3,
     rotation: str = "auto",
+    entropy_from: str | None = None,
 ) -> bytes:
     """Measure a network on the held-out part of a store and write the model file; returns the model's id.
 
@@ -88,7 +90,8 @@ def calibrate(
     of none, or what is expected to cost the fewest bits ("auto"); "kept" is the basis of `before` or of the model that
     `source` is, so that fidelities and steps mean what they meant. With `before`, the model that stage 2 began with,
     the decoder goes only a `share` of the way from that one to `source`; the encoder is that one's, so its basis and
-    tables hold, and nothing is measured unless it lacks them or a rotation is asked for. FileNotFoundError or
+    tables hold, and nothing is measured unless it lacks them or a rotation is asked for. The weights that predict the
+    integers begin with those of the model `entropy_from`, where it has the same components. FileNotFoundError or
     ValueError names what is missing.
     """
     net, history = load_network(source)
@@ -111,7 +114,8 @@ def calibrate(
         kept = reordered(kept, found.means)
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
     more = measure(net, sound, _spread(sound, TAUGHT))
-    tables = fit_tables(basis, found.means, found.lengths, found.pairs, more)
+    beginning = None if entropy_from is None else beginning_of(basis, entropy_from)
+    tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
     notes = {**history, **(notes or {}), "calibration_frames": len(found.means)}
@@ -133,6 +137,19 @@ def _kept_basis(source: str, net: RaveNet) -> Basis:
     if basis is None:
         raise ValueError(f"{source}: no basis to keep; name the calibrated model that this one began with (--blend)")
     return replace(basis, mean=_centre(basis.mean, net))
+
+
+def beginning_of(basis: Basis, source: str) -> context.Beginning:
+    """The tables of a model, and which of its components are those of this basis."""
+    begun = _calibrated(source)
+    if begun is None or begun.basis is None or begun.tables is None or begun.tables.context is None:
+        raise ValueError(f"{source}: is no calibrated model with a network of entropy tables to go on from")
+    if begun.basis.vectors.shape != basis.vectors.shape:
+        raise ValueError(f"{source}: has other latents")
+    alike = basis.vectors @ begun.basis.vectors.T
+    numbers = np.where(alike.max(1) > SAME, alike.argmax(1), -1)
+    log.info("%d components go on from the entropy network of %s", (numbers >= 0).sum(), source)
+    return context.Beginning(begun.tables, numbers)
 
 
 def _centre(mean: np.ndarray, net: RaveNet) -> np.ndarray:
@@ -241,10 +258,12 @@ def fit_tables(
     lengths: Sequence[int] = (),
     pairs: Sequence[np.ndarray] = (),
     more: Statistics | None = None,
+    beginning: context.Beginning | None = None,
 ) -> Tables:
     """Entropy tables for every step from posterior means [frames, latents], and from stereo pairs [2, frames, latents].
 
-    `lengths` says where one sound ends and the next begins. The network of the tables learns from `more` means, too.
+    `lengths` says where one sound ends and the next begins. The network of the tables learns from `more` means, too,
+    and may go on from a `beginning`.
     """
 
     def in_steps(values: np.ndarray) -> np.ndarray:
@@ -256,7 +275,7 @@ def fit_tables(
         return [in_steps(s[None]) for s in _by_sound(means, lengths)] + [in_steps(p) for p in pairs]
 
     others = [] if more is None else parts(more.means, more.lengths, more.pairs)
-    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), more=others)
+    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), more=others, beginning=beginning)
 
 
 def _as_stored(net: RaveNet) -> RaveNet:

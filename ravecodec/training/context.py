@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bitstream import Tables
+from bitstream.context import Context
 from bitstream.fit import fit_bank
 from bitstream.predict import INPUT_MAX
 from bitstream.tables import CHOSEN, Row
@@ -21,6 +22,7 @@ CLASSES = 88
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
 APART = 24  # a side's step is coarser than that of its mid by up to so much
+GOING_ON = 0.4  # of the usual learning rate, for a network that knows something already
 RARE = 1e-3  # share of a component's values that may lie beyond the largest that the network is told
 
 
@@ -40,16 +42,48 @@ class ContextOptions:
     seed: int = 0
 
 
-def train_network(parts: list[np.ndarray], steps: list[int], options: ContextOptions) -> ContextNet:
-    """A network for latents, each part [channels, frames, N] in units of the step at q = 0, at any of these steps."""
+@dataclass(frozen=True)
+class Beginning:
+    """Tables whose network another goes on from; `numbers` [D] are the components' numbers there, -1 for new ones."""
+
+    tables: Tables
+    numbers: np.ndarray
+
+    @property
+    def context(self) -> Context:
+        """The stored network; ValueError if the tables have none."""
+        if self.tables.context is None:
+            raise ValueError("tables without a network are nothing to go on from")
+        return self.tables.context
+
+    def places(self, lively: np.ndarray) -> np.ndarray:
+        """Where in that network some components stand; -1 for those that it does not predict."""
+        found = {int(c): n for n, c in enumerate(self.context.components)}
+        return np.array([found.get(int(number), -1) for number in self.numbers[lively]])
+
+
+def train_network(
+    parts: list[np.ndarray],
+    steps: list[int],
+    options: ContextOptions,
+    beginning: tuple[Beginning, np.ndarray] | None = None,
+) -> ContextNet:
+    """A network for latents, each part [channels, frames, N] in units of the step at q = 0, at any of these steps.
+
+    It goes on from a beginning, of which it has these components [N].
+    """
     everything = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
     updates = max(20, min(options.updates, options.passes * len(everything) // (options.batch * FRAMES)))
     # What is spread evenly is told more finely: as finely as leaves nearly all of it inside the network's range.
     size = np.minimum(everything.std(0), np.quantile(np.abs(everything), 1 - RARE, axis=0) * 16 / INPUT_MAX)
-    net = ContextNet(size + 0.05, options.hidden, options.seed)
+    net, rate = ContextNet(size + 0.05, options.hidden, options.seed), options.rate
+    if beginning is not None:
+        start, lively = beginning
+        net.begin_from(start.context, start.tables.steps.tolist(), start.places(lively))
+        rate *= GOING_ON
     dice = np.random.default_rng(options.seed)
-    learner = torch.optim.Adam(net.parameters(), options.rate)
-    pace = torch.optim.lr_scheduler.OneCycleLR(learner, options.rate, total_steps=updates, pct_start=0.1)
+    learner = torch.optim.Adam(net.parameters(), rate)
+    pace = torch.optim.lr_scheduler.OneCycleLR(learner, rate, total_steps=updates, pct_start=0.1)
     for codes, step in _batches(parts, steps, updates, options.batch, dice):
         loss = net.bits(codes, step).mean()
         learner.zero_grad(set_to_none=True)
@@ -88,12 +122,13 @@ def fit_tables(
     steps: list[int],
     options: ContextOptions | None = None,
     more: Sequence[np.ndarray] = (),
+    beginning: Beginning | None = None,
 ) -> Tables:
     """Entropy tables with a context network for latents [channels, frames, D] in units of the step at q = 0.
 
     Components that are nearly always zero keep a fixed row for each step. The network learns from `more` latents too;
-    how sure it may be of its predictions is counted on `parts` alone. Deterministic for a seed and one number of
-    threads.
+    how sure it may be of its predictions is counted on `parts` alone. It may go on from a `beginning`. Deterministic
+    for a seed and one number of threads.
     """
     options = options or ContextOptions()
     flat = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
@@ -113,7 +148,8 @@ def fit_tables(
 
     used = joined(parts)
     with torch.enable_grad():
-        net = train_network(joined([*parts, *more]) if more else used, steps, options)
+        start = None if beginning is None else (beginning, lively)
+        net = train_network(joined([*parts, *more]) if more else used, steps, options, start)
     met = np.concatenate([_meet(net, used, step) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
     rows = fit_bank(met, FINEST)
     quiet = [c for c in range(flat.shape[1]) if c not in set(lively.tolist())]

@@ -6,6 +6,7 @@ Its floats stand on the integers' grid: weights are rounded in the forward pass 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,26 @@ class ContextNet(nn.Module):
         self.out = normal(parts, hidden + BESIDE_SIZE + ACROSS_SIZE, 2, scale=0.02)
         self.base = nn.Parameter(torch.zeros(parts, 2))
         self.shape = nn.Parameter(torch.tensor([0.5, 0.5]))
+
+    @torch.no_grad()
+    def begin_from(self, context: Context, steps: Sequence[int], places: np.ndarray) -> None:
+        """Take over what a stored network for these steps knows; `places` [N] are its components', -1 for none.
+
+        ValueError if it has another number of hidden units.
+        """
+        hidden = self.feed.shape[2]
+        if context.feed.shape[2] != hidden:
+            raise ValueError(f"the network to go on from has {context.feed.shape[2]} hidden units, not {hidden}")
+        mine = np.flatnonzero(places >= 0)
+        old = places[mine]
+        # Its inputs stay in its own units, as its weights are for these.
+        unit = (16 << VALUE_BITS) / context.normal[:, old].clip(1) * 2 ** (np.asarray(steps)[:, None] / 8)
+        self.size[mine] = torch.tensor(unit[unit.shape[0] // 2], dtype=torch.float32)
+        known = {"feed": WEIGHT, "beside": WEIGHT, "across": WEIGHT, "state": STATE, "out": OUT, "base": 1 << 10}
+        for name, scale in known.items():
+            getattr(self, name)[mine] = torch.tensor(getattr(context, name)[old] / scale, dtype=torch.float32)
+        straight = torch.tensor(context.straight[old][:, :, old] / STRAIGHT, dtype=torch.float32)
+        self.straight[np.ix_(mine, np.arange(AROUND_SIZE), mine)] = straight
 
     def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [B, channels, T, N] and steps [B, channels] to mean and log2 scale [N, B, channels, T], in integers."""
