@@ -256,3 +256,18 @@ def test_a_step_that_does_not_exist_makes_a_packet_impossible() -> None:
         assert packets[0].lost and reader.report.undecodable == 1 and reader.report.lost == 1
     outside = seal(Kind.CODED, 0, 128 * FULL, b"\x01", HEADER.stream_crc)
     assert read(b"".join([PARTS[0], outside, *PARTS[2:]]))[1].report.skipped_bytes == len(outside)
+
+
+def test_a_sides_step_that_does_not_exist_makes_a_packet_impossible() -> None:
+    header = replace(HEADER, channels=2, layout=Layout.MID_SIDE, side_steps=True)
+    steps = [(0, 1), (0, 63), (127, 63), (64, 0)]
+    wrong = [
+        seal(Kind.CODED, n, (64 * coarser + side) * FULL, b"\x01", header.stream_crc)
+        for n, (coarser, side) in enumerate(steps)
+    ]
+    packets, reader = read(header.to_bytes() + b"".join(wrong))
+    assert all(packet.lost for packet in packets) and len(packets) == len(steps)
+    assert [(packet.coarser, packet.side) for packet in packets] == steps
+    assert reader.report.undecodable == len(steps) and not reader.report.skipped_bytes
+    outside = seal(Kind.CODED, 0, 64 * 128 * FULL, b"\x01", header.stream_crc)
+    assert read(header.to_bytes() + outside)[1].report.skipped_bytes == len(outside)
