@@ -15,7 +15,8 @@ from .workers import side_by_side
 PACKET_FRAMES = 64
 SHORT, SHORT_FRAMES = 30.0, 128  # seconds up to which packets are longer, since their heads weigh more there
 GRAIN = 64  # blocks have a multiple of so many frames, so that lengths, and with them the arithmetic, are few
-BLOCK_FRAMES = 8 * GRAIN  # what the network works on at once: long, as every window has its preroll beside it
+# What the network works on at once: long, as every window has its preroll beside it, but half a minute should be two.
+BLOCK_FRAMES = 6 * GRAIN
 
 
 def packet_frames(samples: int | None, rate: int) -> int:
@@ -24,7 +25,7 @@ def packet_frames(samples: int | None, rate: int) -> int:
 
 
 class Analysis:
-    """Runs an encoder over a stream, in windows: a block of 512 frames and `preroll` frames on either side.
+    """Runs an encoder over a stream, in windows: a block of 384 frames and `preroll` frames on either side.
 
     The last block is filled up to a multiple of 64. So a window's size depends on the sound's length only, never on how
     the sound was cut on its way here, and no bit of the result does. Blocks of another size, for live sound, may change

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import full_precision
+from .layers import full_precision, moving_sum
 
 FLOOR = 10 ** (-70 / 20)  # below this RMS a sound is silence and is not blown up
+_AROUND = 7  # sub-band samples on either side, together 5 ms
 _MIDDLE, _SPREAD = math.log(10 ** (-30 / 20)), 1.5  # brings ln(level) to about zero mean and unit size
 
 
@@ -56,7 +57,7 @@ class Gain(nn.Module):
 
     def envelope(self, shape: Tensor) -> Tensor:
         """Log power of each sub-band over 5 ms, [batch, bands, time]: what the ear follows where it hears no phase."""
-        power = F.avg_pool1d(shape.square(), 15, 1, 7)
+        power = moving_sum(F.pad(shape.square(), (_AROUND, _AROUND)), 2 * _AROUND + 1) / (2 * _AROUND + 1)
         return 0.25 * torch.log(power + 1e-4)
 
     @torch.no_grad()

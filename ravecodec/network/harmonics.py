@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .layers import moving_sum
 from .pqmf import PQMF
 
 _SHORT, _LONG = 13, 5  # together 65 sub-band samples, 22 ms: long against a pitch period, short against a syllable
@@ -36,24 +37,6 @@ def _local_mean(power: Tensor) -> Tensor:
     time, edge = power.shape[-1], _SHORT // 2
     # At the ends the mean is of those samples that there are.
     there = torch.arange(time, device=power.device).clamp(max=edge) + 1
-    short = _sum(F.pad(power, (edge, edge)), _SHORT) / (there + there.flip(0) - 1)
+    short = moving_sum(F.pad(power, (edge, edge)), _SHORT) / (there + there.flip(0) - 1)
     reach = _SHORT * (_LONG // 2)
-    return _sum(F.pad(short, (reach, reach), mode="replicate"), _LONG, _SHORT) / _LONG
-
-
-def _sum(x: Tensor, count: int, apart: int = 1) -> Tensor:
-    """Of so many values, each so far behind the one before: [..., n] to [..., n - (count - 1) * apart].
-
-    Sums of twice as many at every turn: few passes through memory.
-    """
-    length = x.shape[-1] - (count - 1) * apart
-    total, taken = x.new_zeros(()), 0
-    size = 1
-    while True:
-        if count & size:
-            total = total + x[..., taken * apart :][..., :length]
-            taken += size
-        if taken == count:
-            return total
-        x = x[..., : -size * apart] + x[..., size * apart :]
-        size *= 2
+    return moving_sum(F.pad(short, (reach, reach), mode="replicate"), _LONG, _SHORT) / _LONG

@@ -135,3 +135,21 @@ def orthogonal_(weight: Tensor, bias: Tensor | None, gain: float = 1.0) -> None:
     nn.init.orthogonal_(weight, gain)
     if bias is not None:
         nn.init.zeros_(bias)
+
+
+def moving_sum(x: Tensor, count: int, apart: int = 1) -> Tensor:
+    """Of so many values, each so far behind the one before: [..., n] to [..., n - (count - 1) * apart].
+
+    Sums of twice as many at every turn: few passes through memory.
+    """
+    length = x.shape[-1] - (count - 1) * apart
+    total, taken = x.new_zeros(()), 0
+    size = 1
+    while True:
+        if count & size:
+            total = total + x[..., taken * apart :][..., :length]
+            taken += size
+        if taken == count:
+            return total
+        x = x[..., : -size * apart] + x[..., size * apart :]
+        size *= 2
