@@ -21,7 +21,7 @@ from .blas import one_thread
 from .errors import CorruptError
 from .order import order
 from .predict import Predictor
-from .tables import CHOSEN, Line, Tables, check_codes
+from .tables import CHOSEN, Line, Tables
 
 WORD = 4  # bytes of the range coder's words
 
@@ -60,7 +60,7 @@ def encode_all(codes: NDArray[np.integer], tables: Tables, step: int, side: int 
     """As `encode`, the payloads of codes [packets, channels, frames, components]."""
     import constriction
 
-    check_codes(codes)
+    escape.check_codes(codes)
     coders = [constriction.stream.queue.RangeEncoder() for _ in codes]
     for line in tables.lines(codes, step, side):
         escaping: list[bool] = np.any(line.escaped, axis=1).tolist()

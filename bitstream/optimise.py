@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blas import one_thread
+from .escape import check_codes
 from .order import order
-from .tables import CHOSEN, Tables, check_codes
+from .tables import CHOSEN, Tables
 
 USUAL_WEIGHT = 0.1  # squared steps that a bit is worth
 

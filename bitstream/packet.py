@@ -90,6 +90,11 @@ class Packet:
     side: int = 0  # those of the side are of a step that is coarser still, by this
 
 
+def channel_steps(step: int, side: int, channels: int) -> list[int]:
+    """The step of each channel: that of all but the first is coarser by `side`."""
+    return [step] + [step + side] * (channels - 1)
+
+
 def max_payload(header: Header) -> int:
     """Bytes no honest payload of this file exceeds: an escaped integer costs less than 8 bytes."""
     return max(MAX_END, 8 * header.packet_symbols + 16)

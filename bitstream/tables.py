@@ -26,6 +26,7 @@ from .context import Context
 from .errors import ModelError
 from .header import MAX_LATENTS, STEP_RANGE
 from .order import order
+from .packet import channel_steps
 from .predict import Predictor, Weights
 
 ROW_SUM = 1 << 15
@@ -275,7 +276,7 @@ class Tables:
     @one_thread
     def component_bits(self, codes: NDArray, step: int, side: int = 0) -> NDArray[np.float64]:
         """Model bits -sum(log2 p) of each component of a packet's codes [..., frames, components], without coding."""
-        check_codes(codes)
+        escape.check_codes(codes)
         total = np.zeros(codes.shape[-1])
         self.rows(step, codes.shape[-1])
         if not codes.size:
@@ -303,19 +304,6 @@ class Tables:
     @cached_property
     def _cost(self) -> NDArray[np.float64]:
         return np.log2(ROW_SUM / self.counts)
-
-
-def channel_steps(step: int, side: int, channels: int) -> list[int]:
-    """The step of each channel: that of all but the first is coarser by `side`."""
-    return [step] + [step + side] * (channels - 1)
-
-
-def check_codes(codes: NDArray) -> None:
-    """TypeError unless codes is an integer array, ValueError where it leaves the format's bounds."""
-    if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
-        raise TypeError("codes must be an array of integers")
-    if codes.size and not -escape.VALUE_MAX <= int(codes.min()) <= int(codes.max()) <= escape.VALUE_MAX:
-        raise ValueError(f"codes must lie within ±{escape.VALUE_MAX}")
 
 
 def _within(array: NDArray, low: int, high: int) -> bool:

@@ -12,7 +12,7 @@ from bitstream.content import batches
 from bitstream.escape import VALUE_MAX
 from bitstream.header import MAX_SYMBOLS
 from bitstream.optimise import optimise
-from bitstream.tables import channel_steps
+from bitstream.packet import channel_steps
 
 from .basis import Basis
 from .errors import UsageError

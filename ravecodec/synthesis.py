@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bitstream import Header, Layout, Packet, Reader
-from bitstream.tables import channel_steps
+from bitstream.packet import channel_steps
 
 from .analysis import GRAIN
 from .audio import Samples, from_mid_side
