@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from .context import ACROSS_SIZE, AROUND_SIZE, BESIDE_SIZE, STATE_SIZE, Context
 from .errors import RvcError
 from .header import MAGIC, FidelityRule, Header, Layout, sealed
+from .packet import Kind, seal
 from .reader import Reader
 from .tables import CHOSEN, ROW_SUM, Row, Tables
 from .writer import Writer, seed_of
@@ -191,9 +192,15 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "context-zero-and-steady", _write(wide, still, tables=networked())
     steps = replace(wide, step=-12)
     yield "context-coarser", _write(steps, noise(16, (1, 60, COMPONENTS)), coarser=(0, 12, 19, 12), tables=networked())
-    apart = replace(stereo, side_steps=True, step=-12)
+    apart = replace(stereo, side_steps=True, step=-12, tables_id=plain().id)
     pairs = noise(17, (2, 80, COMPONENTS))
-    yield "side-steps", _write(apart, pairs[..., :8], coarser=(0, 12, 0, 0, 12), sides=(12, 7, 0, 19, 0))
+    pairs[:, 16:32], pairs[:, 48:64] = 0, pairs[:, 48:49]
+    few = pairs[..., :8]
+    yield "side-steps", _write(apart, few[:, :75], coarser=(0, 12, 0, 0, 12), sides=(12, 7, 0, 19, 0))
+    live = replace(apart, frames_per_packet=1, samples=None)
+    yield "side-steps-live", _write(live, few[:, :5], coarser=(12, 0, 12, 0, 0), sides=(0, 19, 7, 12, 0))
+    beyond = [seal(Kind.ZERO, n, k * 16, b"", apart.stream_crc) for n, k in enumerate((63, 64 * 80, 64 * 127 + 63))]
+    yield "side-steps-beyond", apart.to_bytes() + b"".join(beyond)
     apart = replace(apart, components=COMPONENTS, frames_per_packet=20, samples=None)
     for name, known in (("context", networked()), ("extreme-context", networked(True))):
         yield f"{name}-side-steps", _write(apart, pairs, coarser=(0, 0, 12, 0), sides=(12, 0, 7, 19), tables=known)
@@ -290,10 +297,10 @@ def main(argv: list[str] | None = None, say: Callable[[str], object] = sys.stdou
         found = differences(arguments.folder)
         say("".join(f"{line}\n" for line in found) or "all vectors hold\n")
         return 1 if found else 0
+    made = documents()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for old in arguments.folder.glob("*.rvc"):
         old.unlink()
-    made = documents()
     for name, data in made.items():
         (arguments.folder / name).write_bytes(data)
     say(f"{len(made)} files, {sum(map(len, made.values()))} bytes\n")
