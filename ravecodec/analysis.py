@@ -37,9 +37,15 @@ class Analysis:
         self.network, self.preroll = network, network.encoder_preroll
         self.rate, self.hop = network.config.rate, network.config.hop
 
-    def latents(self, blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[np.ndarray]:
-        """Posterior means [channels, latents, frames] of the sound, as they are sent, a packet at a time."""
-        windows = self._windows(blocks, rate, channels)
+    def latents(
+        self, blocks: Iterable[Samples], rate: int, channels: int, mid_side: bool = False
+    ) -> Iterator[np.ndarray]:
+        """Posterior means [channels, latents, frames] of the sound, as they are sent, a packet at a time.
+
+        With `mid_side` those of mid and side of left and right.
+        """
+        coded = map(to_mid_side, blocks) if mid_side else blocks
+        windows = self._windows(coded, rate, channels)
         # Somebody waits for short blocks; long ones are gathered and computed side by side.
         short = self.block < GRAIN
         for means in map(self._means, windows) if short else side_by_side(self._means, windows):
@@ -62,7 +68,7 @@ class Analysis:
             yield np.zeros((self.network.delay, channels), np.float32)
 
         for block in ready():
-            pending.append(to_mid_side(block) if channels == 2 else block)
+            pending.append(block)
             held += len(block)
             while held >= window:
                 joined = np.concatenate(pending)

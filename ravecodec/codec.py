@@ -27,7 +27,7 @@ from .errors import AudioError, PathLike, UsageError
 from .modelfile import Model, load_model
 from .quantiser import Quantiser
 from .rate import NullFile, Spool, quality_point
-from .side import SHORTEST, Side
+from .stereo import SHORTEST, Side, arranged
 from .synthesis import Synthesis
 
 FALLBACK_POINT = {"fidelity": 0.98, "step": 0}
@@ -73,6 +73,7 @@ class Codec:
         quality: float | None = None,
         bitrate: float | None = None,
         rdoq: bool = False,
+        stereo: str = "auto",
         tags: Mapping[str, str] | None = None,
     ) -> bytes:
         """Encode sound [n] or [n, channels] at `rate` Hz into the bytes of an .rvc file.
@@ -80,13 +81,14 @@ class Codec:
         At most one of fidelity (0 to 1, of the singular values' sum or, by `rule`, of their squares') and components;
         `step` is the quantiser's step index in eighths of an octave. Or a quality, 0 to 10; or a bitrate in kbit/s of
         the whole file. With `rdoq` an integer that costs much more than a smaller one gives way to it
-        (rate-distortion optimised quantisation). Raises AudioError and UsageError.
+        (rate-distortion optimised quantisation). Two channels are coded as they are ("left-right") or as "mid-side";
+        "auto" chooses by how loud the side is. Raises AudioError and UsageError.
         """
         samples = as_samples(audio)
         out = io.BytesIO()
         self.encode_stream(
             [samples], rate, samples.shape[1], out, samples=len(samples), fidelity=fidelity, components=components,
-            step=step, rule=rule, quality=quality, bitrate=bitrate, rdoq=rdoq, tags=tags,
+            step=step, rule=rule, quality=quality, bitrate=bitrate, rdoq=rdoq, stereo=stereo, tags=tags,
         )  # fmt: skip
         return out.getvalue()
 
@@ -105,6 +107,7 @@ class Codec:
         quality: float | None = None,
         bitrate: float | None = None,
         rdoq: bool = False,
+        stereo: str = "auto",
         cap: float | None = None,
         packet: int | None = None,
         live: bool = False,
@@ -118,7 +121,7 @@ class Codec:
             fidelity, components, step, rule, quality: the operating point, as for `encode`.
             bitrate: of the file, in kbit/s: the step, and with it the components unless they are given, are chosen so
                 that the file comes nearest. The network runs once; what it says is kept until then.
-            rdoq: as for `encode`.
+            rdoq, stereo: as for `encode`; "auto" looks at the first 16 s.
             cap: kbit/s that no packet may exceed: one that would is quantised more coarsely, as far as it takes.
             packet: frames in a packet; by default 128 of sound known to last at most 30 s, else or with a cap 64.
             live: a frame a packet and little delay: 0.8 s of sound instead of 22. The noise's seed is drawn at random,
@@ -134,12 +137,15 @@ class Codec:
         if quality is not None:
             fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
         packet = packet or (1 if live else packet_frames(None if cap else samples, rate))
-        header = self._header(rate, channels, samples, fidelity, components, step, rule, tags, packet)
+        layout, blocks = arranged(blocks, rate, channels, stereo, live)
+        header = self._header(rate, channels, layout, samples, fidelity, components, step, rule, tags, packet)
         side = Side(self.network, self.basis) if header.side_steps else None
         quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0, side)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
-        values: Iterator[np.ndarray] = map(quantiser.rotated, analysis.latents(counted, rate, channels))
+        values: Iterator[np.ndarray] = map(
+            quantiser.rotated, analysis.latents(counted, rate, channels, layout == Layout.MID_SIDE)
+        )
         spool: Spool | None = None
         if bitrate is not None:
             spool = Spool()
@@ -177,6 +183,7 @@ class Codec:
         self,
         rate: int,
         channels: int,
+        layout: Layout,
         samples: int | None,
         fidelity: float | None,
         components: int | None,
@@ -202,7 +209,6 @@ class Codec:
         assert components is not None
         if not 1 <= components <= self.latents:
             raise UsageError(f"the model has 1 to {self.latents} components, not {components}")
-        layout = {1: Layout.MONO, 2: Layout.MID_SIDE}.get(channels, Layout.DISCRETE)
         return Header(
             components=components, channels=channels, layout=layout, source_rate=rate, samples=samples, step=step,
             frames_per_packet=packet, fidelity=fidelity, fidelity_rule=FidelityRule(RULES.index(rule)),

@@ -17,7 +17,7 @@ from bitstream.packet import channel_steps
 from .basis import Basis
 from .errors import UsageError
 from .rate import NullFile, Point, Spool, choose, first_fit
-from .side import Side
+from .stereo import Side
 
 SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 

@@ -11,10 +11,11 @@ import torch
 from bitstream import Tables, coder
 from bitstream.tables import CHOSEN
 from ravecodec.modelfile import load_model
+from ravecodec.stereo import NARROW
 from ravecodec.training.calibrate import beginning_of
 from ravecodec.training.context import Beginning, ContextOptions, fit_tables
 from ravecodec.training.contextnet import ContextNet, to_integers
-from ravecodec.training.stereo import stage
+from ravecodec.training.stereo import NARROWEST, pair, stage
 
 STEPS = [-4, 0, 4]
 OPTIONS = ContextOptions(hidden=12, updates=150, passes=200, batch=8)
@@ -95,6 +96,17 @@ def test_a_side_has_sound_and_is_not_its_mid() -> None:
     assert mid.shape == (48000,) and 0 < np.square(side).mean() < np.square(mid).mean()
     assert abs(np.corrcoef(mid, side)[0, 1]) < 0.9
     assert stage(first, second[:0], 48000, dice).shape == (48000, 2)
+
+
+def test_pairs_are_arranged_as_the_codec_would_arrange_them() -> None:
+    dice = np.random.default_rng(0)
+    first, second = dice.normal(size=(2, 16000)).astype(np.float32) * 0.1
+    louder = []
+    for _ in range(40):
+        one, two = np.square(pair(first, second, 48000, dice)).mean(0)
+        louder.append(10 * np.log10(one / two))
+    narrow = [ratio >= NARROW - 0.01 for ratio in louder]
+    assert 15 < sum(narrow) < 38 and max(louder) < NARROWEST + 0.01
 
 
 def test_what_a_side_is_worth_is_known_at_any_step_of_its_own() -> None:

@@ -66,6 +66,12 @@ def add(commands: Commands) -> None:
         "--rdoq", action="store_true", help="let integers that cost much more than smaller ones give way to these"
     )
     parser.add_argument(
+        "--stereo",
+        choices=("auto", "left-right", "mid-side"),
+        default="auto",
+        help="how two channels are coded: each by itself, as mid and side, or (auto) as their first 16 s suggest",
+    )
+    parser.add_argument(
         "--cbr-ish", type=number(0.05, 1000), metavar="K", help="kbit/s that no packet may exceed: for live use"
     )
     parser.add_argument(
@@ -100,6 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         "quality": arguments.quality,
         "bitrate": arguments.bitrate,
         "rdoq": arguments.rdoq or None,
+        "stereo": None if arguments.stereo == "auto" else arguments.stereo,
         "cap": arguments.cbr_ish,
         "packet": arguments.packet_frames,
         "live": arguments.live,

@@ -20,7 +20,7 @@ from ..network.config import NetworkConfig
 from ..network.pitch import LATENTS, SLOTS
 from ..network.vae import RaveNet
 from . import checkpoint, context
-from .stereo import stage
+from .stereo import pair
 from .store import Excerpt, Store
 
 log = logging.getLogger("ravecodec.calibrate")
@@ -40,7 +40,8 @@ SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it co
 class Statistics:
     """Posterior means [frames, latents] (float32) and the mean of the posterior variance [latents].
 
-    `lengths` are the frames of each excerpt, `pairs` the means [2, frames, latents] of mid and side of stereo sounds.
+    `lengths` are the frames of each excerpt, `pairs` the means [2, frames, latents] of both channels of stereo sounds,
+    as these are coded.
     """
 
     means: np.ndarray
@@ -232,7 +233,7 @@ def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt]) -> Statisti
         variance += posterior.scale[0].square().sum(1).numpy()
         frames += len(means[-1])
         if number % STAGED == STAGED - 1:
-            staged = stage(sound, before, store.rate, dice)
+            staged = pair(sound, before, store.rate, dice)
             pairs.append(net.held(net.encode(_whole(staged.T, hop)).mean.numpy()).swapaxes(1, 2))
         before = sound
     if not frames:

@@ -21,7 +21,7 @@ FRAMES = 64  # of a packet to train on
 CLASSES = 88
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
-APART = 24  # a side's step is coarser than that of its mid by up to so much
+TOGETHER, APART = 0.4, (4, 28)  # how often both channels have one step; else a side's is coarser by so much
 GOING_ON = 0.4  # of the usual learning rate, for a network that knows something already
 RARE = 1e-3  # share of a component's values that may lie beyond the largest that the network is told
 
@@ -111,7 +111,8 @@ def _batches(
             # Staged sounds are of one kind: recordings have sides that follow their mid less.
             batch[:, 0] = np.roll(batch[:, 0], 1, 0)
         step = np.repeat(dice.choice(steps, size=(count, 1)), len(part), 1).astype(np.float64)
-        step[:, 1:] = np.minimum(step[:, 1:] + dice.integers(APART + 1, size=(count, 1)), max(steps))
+        apart = dice.integers(APART[0], APART[1] + 1, size=(count, 1)) * (dice.random((count, 1)) > TOGETHER)
+        step[:, 1:] = np.minimum(step[:, 1:] + apart, max(steps))
         codes = np.rint(batch / 2 ** (step / 8)[..., None, None])
         yield torch.from_numpy(codes.astype(np.float32)), torch.from_numpy(step.astype(np.float32))
 

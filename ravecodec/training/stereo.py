@@ -1,13 +1,27 @@
-"""Stereo made of mono sounds: the store is mono, and the entropy tables must know how a side follows its mid."""
+"""Stereo made of mono sounds: the store is mono, and the entropy tables must know how one channel follows another."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..audio import to_mid_side
+from ..audio import from_mid_side, to_mid_side
+from ..stereo import NARROW
 
 ECHOES = 12
 LONGEST = 0.08  # seconds until the last echo
+NARROWEST = 22.0  # dB of mid over side, at most
+
+
+def pair(first: np.ndarray, second: np.ndarray, rate: int, dice: np.random.Generator) -> np.ndarray:
+    """Two mono sounds on a stage, wider or narrower, float32 [n, 2] as the codec would code them.
+
+    Left and right where the side is strong, else mid and side.
+    """
+    sound = stage(first, second, rate, dice)
+    wanted = float(dice.uniform(0, NARROWEST))
+    mid, side = np.square(sound, dtype=np.float64).sum(0) + 1e-9
+    sound[:, 1] *= np.sqrt(mid / side) * 10 ** (-wanted / 20)
+    return sound if wanted >= NARROW else from_mid_side(sound)
 
 
 def stage(first: np.ndarray, second: np.ndarray, rate: int, dice: np.random.Generator) -> np.ndarray:
