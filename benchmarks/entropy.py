@@ -109,7 +109,7 @@ def main() -> None:
     quantiser = Quantiser(codec.basis, codec.tables)
 
     def integers(sounds: Iterable[Codes], step: int) -> list[Codes]:
-        return [[quantiser.integers(part, step, codec.latents)[0] for part in sound] for sound in sounds]
+        return [[quantiser.integers(part, step, codec.latents) for part in sound] for sound in sounds]
 
     held_out = [latents(codec, store.read(excerpt), store.rate) for excerpt in store.held_out()]
     measured = []

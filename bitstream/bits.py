@@ -44,7 +44,7 @@ def bit_map(source: BinaryIO, tables: Tables) -> BitMap:
             rows.append(np.zeros(reader.header.components))
         else:
             coded = codes[:, :1] if packet.kind == Kind.STEADY else codes
-            rows.append(tables.component_bits(coded, reader.header.step + packet.coarser, packet.side))
+            rows.append(tables.component_bits(coded, reader.header.step + packet.coarser, reader.header.linked))
         packets.append(Packet(**{**vars(packet), "codes": None}))
     bits = np.array(rows).reshape(len(rows), reader.header.components)
     return BitMap(reader.header, tuple(packets), bits, reader.report)

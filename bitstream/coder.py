@@ -21,7 +21,7 @@ from .blas import one_thread
 from .errors import CorruptError
 from .order import order
 from .predict import Predictor
-from .tables import CHOSEN, Line, Tables
+from .tables import CHOSEN, Line, Tables, check_codes
 
 WORD = 4  # bytes of the range coder's words
 
@@ -46,23 +46,23 @@ def _bit_model() -> Any:
     return constriction.stream.model.Uniform(2)
 
 
-def encode(codes: NDArray[np.integer], tables: Tables, step: int, side: int = 0) -> bytes:
+def encode(codes: NDArray[np.integer], tables: Tables, step: int, linked: bool = True) -> bytes:
     """Payload of codes [channels, frames, components]; the same integers always give the same bytes.
 
-    The step of all channels but the first is coarser by `side`. TypeError or ValueError for codes the format cannot
+    Channels that are `linked` are predicted from the ones before. TypeError or ValueError for codes the format cannot
     hold, ModelError for a step the tables do not have.
     """
-    return encode_all(codes[None], tables, step, side)[0]
+    return encode_all(codes[None], tables, step, linked)[0]
 
 
 @one_thread
-def encode_all(codes: NDArray[np.integer], tables: Tables, step: int, side: int = 0) -> list[bytes]:
+def encode_all(codes: NDArray[np.integer], tables: Tables, step: int, linked: bool = True) -> list[bytes]:
     """As `encode`, the payloads of codes [packets, channels, frames, components]."""
     import constriction
 
-    escape.check_codes(codes)
+    check_codes(codes)
     coders = [constriction.stream.queue.RangeEncoder() for _ in codes]
-    for line in tables.lines(codes, step, side):
+    for line in tables.lines(codes, step, linked):
         escaping: list[bool] = np.any(line.escaped, axis=1).tolist()
         for packet, coder in enumerate(coders):
             first = 0
@@ -115,10 +115,10 @@ def _shortest(coder: Any) -> bytes:
 
 
 def decode(
-    payload: bytes, tables: Tables, step: int, shape: tuple[int, int, int], side: int = 0
+    payload: bytes, tables: Tables, step: int, shape: tuple[int, int, int], linked: bool = True
 ) -> NDArray[np.int32]:
     """Codes of `shape` [channels, frames, components] from a payload; CorruptError if it cannot be one."""
-    (codes,) = decode_all([payload], tables, step, shape, side)
+    (codes,) = decode_all([payload], tables, step, shape, linked)
     if codes is None:
         raise CorruptError("a payload does not decode with these tables")
     return codes
@@ -126,17 +126,17 @@ def decode(
 
 @one_thread
 def decode_all(
-    payloads: Sequence[bytes], tables: Tables, step: int, shape: tuple[int, int, int], side: int = 0
+    payloads: Sequence[bytes], tables: Tables, step: int, shape: tuple[int, int, int], linked: bool = True
 ) -> list[NDArray[np.int32] | None]:
     """As `decode`, the codes of each payload, all of packets of one shape; None for what cannot be one."""
     channels, frames, components = shape
     codes = np.zeros((components, channels, len(payloads), frames), dtype=np.int32)
     decoders = [_Decoder(payload) for payload in payloads]
-    predictor = tables.predictor(step, (len(payloads), *shape), side)
-    for component, rows in enumerate(tables.channel_rows(step, side, channels, components)):
+    predictor = tables.predictor(step, (len(payloads), *shape), linked)
+    for component, row in enumerate(tables.rows(step, components)):
         if all(decoder.failed for decoder in decoders):
             break
-        for channel, row in enumerate(rows):
+        for channel in range(channels):
             line = codes[component, channel]
             if row != CHOSEN:
                 line[:] = _decode_run(decoders, tables, np.full(line.shape, row), None)

@@ -35,21 +35,14 @@ def batches(items: Iterable[T], header: Header) -> Iterator[list[T]]:
 
 
 def pack(
-    packets: Sequence[NDArray[np.integer]], tables: Tables, step: int, sides: Sequence[int] = ()
+    packets: Sequence[NDArray[np.integer]], tables: Tables, step: int, linked: bool
 ) -> list[tuple[Kind, bytes]]:
-    """Kind and payload of each packet's codes [channels, frames, components]; the same as one by one, in less time.
-
-    `sides` says of each packet how much coarser the step of its side is (none given: not at all).
-    """
+    """Kind and payload of each packet's codes [channels, frames, components]; the same as one by one, in less time."""
     parts = [_essence(codes) for codes in packets]
     payloads = [b""] * len(parts)
-    sides = sides or [0] * len(parts)
-    keys = [
-        None if kind == Kind.ZERO else (coded.shape, side) for (kind, coded), side in zip(parts, sides, strict=True)
-    ]
-    for (_, side), places in _alike(keys).items():
+    for places in _alike([None if kind == Kind.ZERO else coded.shape for kind, coded in parts]).values():
         codes = np.stack([parts[place][1] for place in places])
-        for place, payload in zip(places, coder.encode_all(codes, tables, step, side), strict=True):
+        for place, payload in zip(places, coder.encode_all(codes, tables, step, linked), strict=True):
             payloads[place] = payload
     return [(kind, payload) for (kind, _), payload in zip(parts, payloads, strict=True)]
 
@@ -59,19 +52,19 @@ def unpack(
 ) -> list[NDArray[np.int32] | None]:
     """The inverse of `pack`: each packet's codes; None without a payload, or if it cannot be one."""
     found: list[NDArray[np.int32] | None] = [None] * len(packets)
-    keys: list[tuple[int, int, int] | None] = [None] * len(packets)
+    keys: list[tuple[int, int] | None] = [None] * len(packets)
     for place, (packet, payload) in enumerate(packets):
         step = header.step + packet.coarser
-        if payload is None or step not in tables.steps or step + packet.side not in tables.steps:
+        if payload is None or step not in tables.steps:
             continue
         if packet.kind == Kind.ZERO:
             found[place] = np.zeros((header.channels, packet.frames, header.components), dtype=np.int32)
         elif packet.kind in (Kind.CODED, Kind.STEADY):
-            keys[place] = (1 if packet.kind == Kind.STEADY else packet.frames), step, packet.side
-    for (frames, step, side), places in _alike(keys).items():
+            keys[place] = (1 if packet.kind == Kind.STEADY else packet.frames), step
+    for (frames, step), places in _alike(keys).items():
         payloads = [packets[place][1] or b"" for place in places]
         shape = header.channels, frames, header.components
-        for place, codes in zip(places, coder.decode_all(payloads, tables, step, shape, side), strict=True):
+        for place, codes in zip(places, coder.decode_all(payloads, tables, step, shape, header.linked), strict=True):
             packet = packets[place][0]
             if codes is not None and packet.kind == Kind.STEADY:
                 codes = np.repeat(codes, packet.frames, axis=1)
@@ -79,10 +72,10 @@ def unpack(
     return found
 
 
-def packet_bits(codes: NDArray[np.integer], tables: Tables, step: int, side: int = 0) -> float:
+def packet_bits(codes: NDArray[np.integer], tables: Tables, step: int, linked: bool = True) -> float:
     """Model bits -sum(log2 p) of what a packet of these codes would hold, without coding."""
     kind, coded = _essence(codes)
-    return 0.0 if kind == Kind.ZERO else tables.bits(coded, step, side)
+    return 0.0 if kind == Kind.ZERO else tables.bits(coded, step, linked)
 
 
 def _essence(codes: NDArray[np.integer]) -> tuple[Kind, NDArray[np.integer]]:

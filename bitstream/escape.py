@@ -25,14 +25,6 @@ CLASSES = 22  # n < 2**22 for every value and row within the bounds above
 CLASS_COUNTS = (16378, *(1 << (14 - k) for k in range(1, 15)), *(1,) * 7)
 
 
-def check_codes(codes: NDArray) -> None:
-    """TypeError unless codes is an integer array, ValueError where it leaves the format's bounds."""
-    if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
-        raise TypeError("codes must be an array of integers")
-    if codes.size and not -VALUE_MAX <= int(codes.min()) <= int(codes.max()) <= VALUE_MAX:
-        raise ValueError(f"codes must lie within ±{VALUE_MAX}")
-
-
 def split(
     values: NDArray[np.integer], low: Ends, high: Ends
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -26,8 +26,7 @@ PPM = 1_000_000
 # What one bit of the flags stands for: the numbers of the first model family.
 USUAL_RATE, USUAL_HOP, USUAL_LATENTS = 48000, 2048, 128
 
-FIELD_SIDE_STEPS = 1  # optional fields have even types, critical ones odd
-FIELD_MODEL_NAME = 2
+FIELD_MODEL_NAME = 2  # optional fields have even types, critical ones odd
 FIELD_TAG = 4
 
 
@@ -35,7 +34,7 @@ class Layout(IntEnum):
     """What the channels are."""
 
     MONO = 0
-    MID_SIDE = 1
+    JOINT = 1
     DISCRETE = 2
 
 
@@ -51,9 +50,8 @@ class Header:
     """Everything known before the first packet; FormatError when a field is impossible.
 
     `samples` is per channel, at `source_rate`, None when unknown (a pipe). `step` is the global step index in
-    eighths of an octave; with `side_steps` each packet says how much coarser that of the side is. `fidelity` is kept
-    to a millionth. `unknown` holds optional fields of later versions as (type, bytes), so that a tool that rewrites
-    the header keeps them.
+    eighths of an octave. `fidelity` is kept to a millionth. `unknown` holds optional fields of later
+    versions as (type, bytes), so that a tool that rewrites the header keeps them.
     """
 
     components: int
@@ -74,7 +72,6 @@ class Header:
     hop: int = USUAL_HOP
     latents: int = USUAL_LATENTS
     unknown: tuple[tuple[int, bytes], ...] = ()
-    side_steps: bool = False
 
     def __post_init__(self) -> None:
         _bounded("rate", self.rate, 1, 1 << 20)
@@ -98,17 +95,20 @@ class Header:
         object.__setattr__(self, "layout", Layout(self.layout))
         object.__setattr__(self, "fidelity_rule", FidelityRule(self.fidelity_rule))
         if (self.layout == Layout.MONO) != (self.channels == 1) or (
-            self.layout == Layout.MID_SIDE and self.channels != 2
+            self.layout == Layout.JOINT and self.channels != 2
         ):
             raise FormatError(f"header: {self.channels} channels cannot be {self.layout.name}")
-        if self.side_steps and self.layout != Layout.MID_SIDE:
-            raise FormatError(f"header: {self.layout.name} has no side with a step of its own")
         if len(self.model_id) != 16 or len(self.tables_id) != 8:
             raise FormatError("header: a model id has 16 bytes and a tables id 8")
         if any(not key or "=" in key for key in self.tags):
             raise FormatError("header: a tag's name is empty or holds '='")
         if any(kind & 1 or kind in (FIELD_MODEL_NAME, FIELD_TAG) for kind, _ in self.unknown):
             raise FormatError("header: `unknown` may hold only optional fields")
+
+    @property
+    def linked(self) -> bool:
+        """Whether a channel is predicted from the one before."""
+        return self.layout != Layout.DISCRETE
 
     @property
     def packet_symbols(self) -> int:
@@ -152,8 +152,6 @@ class Header:
     def to_bytes(self) -> bytes:
         """The header as it stands in a file; FormatError when the tags make it larger than 64 KiB."""
         fields = [self._core()]
-        if self.side_steps:
-            fields.append(_field(FIELD_SIDE_STEPS, b""))
         if self.model_name:
             fields.append(_field(FIELD_MODEL_NAME, _to_utf8(self.model_name)))
         fields += [_field(FIELD_TAG, _to_utf8(f"{key}={value}")) for key, value in self.tags.items()]
@@ -280,7 +278,6 @@ def _read_core(data: bytes, pos: int) -> tuple[int, dict]:
 def _read_fields(data: bytes, pos: int) -> dict:
     """The optional fields that follow the core."""
     name: str | None = None
-    side_steps = False
     tags: dict[str, str] = {}
     unknown: list[tuple[int, bytes]] = []
     while pos < len(data):
@@ -299,15 +296,11 @@ def _read_fields(data: bytes, pos: int) -> dict:
             tags[key] = value
         elif kind == FIELD_MODEL_NAME:
             raise FormatError("header: the model is named twice")
-        elif kind == FIELD_SIDE_STEPS:
-            if content or side_steps:
-                raise FormatError("header: the field of the side's steps is not empty, or stands twice")
-            side_steps = True
         elif kind & 1:
             raise UnsupportedError(f"the header holds the critical field {kind}, unknown to this reader")
         else:
             unknown.append((kind, content))
-    return {"model_name": name or "", "tags": tags, "unknown": tuple(unknown), "side_steps": side_steps}
+    return {"model_name": name or "", "tags": tags, "unknown": tuple(unknown)}
 
 
 def _from_utf8(data: bytes) -> str:

@@ -80,7 +80,7 @@ def _info(reader: Reader) -> FileInfo:
         payload += packet.payload_bytes
         overhead += packet.total_bytes - packet.payload_bytes
         if tables is not None and packet.codes is not None:
-            bits += packet_bits(packet.codes, tables, header.step + packet.coarser, packet.side)
+            bits += packet_bits(packet.codes, tables, header.step + packet.coarser, header.linked)
     report = reader.report
     seconds = header.seconds(report.frames)
     if header.samples is None and report.samples is not None:

@@ -11,20 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blas import one_thread
-from .escape import check_codes
 from .order import order
-from .tables import CHOSEN, Tables
+from .tables import CHOSEN, Tables, check_codes
 
 USUAL_WEIGHT = 0.1  # squared steps that a bit is worth
 
 
 @one_thread
 def optimise(
-    exact: NDArray[np.floating], tables: Tables, step: int, weight: float = USUAL_WEIGHT, side: int = 0
+    exact: NDArray[np.floating], tables: Tables, step: int, weight: float = USUAL_WEIGHT, linked: bool = True
 ) -> NDArray[np.int32]:
     """Integers for a packet of unrounded codes [channels, frames, components], in steps of the quantiser.
-
-    The step of all channels but the first is coarser by `side`.
 
     Each becomes the nearest integer, the next one toward zero, or zero, whichever has the least squared error plus
     `weight` times its bits; on a tie the first of them. All components weigh alike: a step is as many times the noise
@@ -36,10 +33,10 @@ def optimise(
     if weight <= 0:
         return nearest.astype(np.int32)
     chosen = np.empty_like(nearest)
-    predictor = tables.predictor(step, (1, channels, frames, components), side)
+    predictor = tables.predictor(step, (1, channels, frames, components), linked)
     spread = order(frames)
-    for component, fixed in enumerate(tables.channel_rows(step, side, channels, components)):
-        for channel, row in enumerate(fixed):
+    for component, row in enumerate(tables.rows(step, components)):
+        for channel in range(channels):
             line, target = nearest[channel, :, component], exact[channel, :, component]
             if row != CHOSEN:
                 rows = np.full(frames, row)

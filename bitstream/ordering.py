@@ -86,6 +86,5 @@ class Ordering:
         self._next += 1
         return Packet(
             head.index, head.index * self._full, head.frames or self._full, kind=head.kind,
-            payload_bytes=head.payload_size, total_bytes=head.total, offset=record.offset,
-            coarser=head.coarser, side=head.side,
+            payload_bytes=head.payload_size, total_bytes=head.total, offset=record.offset, coarser=head.coarser,
         )

@@ -3,8 +3,7 @@
     head     varint: payload bytes << 3 | more << 2 | kind
     index    varint: 0, 1, 2, ... in the order of the sound
     more     varint, only if `more` is set: how much coarser the step is than the header's, times frames per packet,
-             plus the frames of a packet that is shorter, as only the last may be; where the header says that sides have
-             steps of their own, that first number is 64 times as large, plus how much coarser the side's is still
+             plus the frames of a packet that is shorter, as only the last may be
     crc      4 bytes, little-endian: CRC-32 of the header's core fields, the bytes above and the payload
     payload  the range coder's bytes, or those of the end record
 """
@@ -23,9 +22,8 @@ from .header import STEP_RANGE, Header
 
 MAX_PACKETS = 1 << 28
 MAX_END = 1 << 16  # bytes of the end record's payload
-MIN_HEAD, MAX_HEAD = 6, 17  # bytes before the payload, CRC included
+MIN_HEAD, MAX_HEAD = 6, 16  # bytes before the payload, CRC included
 MAX_COARSER = STEP_RANGE[1] - STEP_RANGE[0]
-SIDES = 64  # a side's step is coarser by less than this
 
 
 class Kind(IntEnum):
@@ -43,7 +41,7 @@ _KINDS = tuple(Kind)
 @dataclass(frozen=True, slots=True)
 class Head:
     """The bytes before a payload, parsed. `frames` is None for a packet of the usual length; the step of the packet is
-    the header's plus `coarser`, that of its side still coarser by `side`.
+    the header's plus `coarser`.
     """
 
     kind: Kind
@@ -53,7 +51,6 @@ class Head:
     crc: int
     size: int
     coarser: int = 0
-    side: int = 0
 
     @property
     def total(self) -> int:
@@ -87,12 +84,6 @@ class Packet:
     total_bytes: int = 0
     offset: int | None = None
     coarser: int = 0  # the integers are of the header's step plus this
-    side: int = 0  # those of the side are of a step that is coarser still, by this
-
-
-def channel_steps(step: int, side: int, channels: int) -> list[int]:
-    """The step of each channel: that of all but the first is coarser by `side`."""
-    return [step] + [step + side] * (channels - 1)
 
 
 def max_payload(header: Header) -> int:
@@ -101,7 +92,9 @@ def max_payload(header: Header) -> int:
 
 
 def seal(kind: Kind, index: int, more: int | None, payload: bytes, stream_crc: int) -> bytes:
-    """Bytes of a packet around its payload; `more` is what `more_of` makes of its length and its steps."""
+    """Bytes of a packet around its payload; `more` is the frames of a packet shorter than the header says, and what
+    `with_coarser` makes of them.
+    """
     head = write_varint(len(payload) << 3 | (more is not None) << 2 | kind) + write_varint(index)
     if more is not None:
         head += write_varint(more)
@@ -109,39 +102,34 @@ def seal(kind: Kind, index: int, more: int | None, payload: bytes, stream_crc: i
     return head + crc.to_bytes(4, "little") + payload
 
 
-def parse_head(data: bytes | bytearray, pos: int, limit: int, full: int, side_steps: bool = False) -> Head | None:
+def parse_head(data: bytes | bytearray, pos: int, limit: int, full: int) -> Head | None:
     """The head that starts at `pos`, or None if none can stand there.
 
-    `limit` is the file's `max_payload`, `full` its frames per packet, and `side_steps` is as in its header.
+    `limit` is the file's `max_payload`, `full` its frames per packet.
     """
     start = pos
-    more = coarser = side = 0
+    frames, coarser = None, 0
     try:
         word, pos = read_varint(data, pos, limit << 3 | 7)
         index, pos = read_varint(data, pos, MAX_PACKETS)
         if word & 4:
-            more, pos = read_varint(data, pos, full * (MAX_COARSER + 1) * (SIDES if side_steps else 1) - 1)
-            coarser, side = divmod(more // full, SIDES) if side_steps else (more // full, 0)
+            more, pos = read_varint(data, pos, full * (MAX_COARSER + 1) - 1)
+            frames, coarser = more % full or None, more // full
     except FormatError:
         return None
     kind, size = _KINDS[word & 3], word >> 3
-    if pos + 4 > len(data) or (word & 4 and not more):
+    if pos + 4 > len(data) or (word & 4 and frames is None and not coarser):
         return None
     if (kind == Kind.ZERO and size) or (kind == Kind.END and (word & 4 or size > MAX_END)):
         return None
     crc = int.from_bytes(data[pos : pos + 4], "little")
-    return Head(kind, index, more % full or None, size, crc, pos + 4 - start, coarser, side)
+    return Head(kind, index, frames, size, crc, pos + 4 - start, coarser)
 
 
-def more_of(header: Header, frames: int, coarser: int, side: int) -> int | None:
-    """What `seal` writes for a packet of so many frames and steps so much coarser; None for a usual one.
-
-    ValueError for a side that the header does not allow.
-    """
-    if not 0 <= side < (SIDES if header.side_steps else 1):
-        raise ValueError(f"the side's step cannot be coarser by {side} in this file")
-    steps = SIDES * coarser + side if header.side_steps else coarser
-    return steps * header.frames_per_packet + frames % header.frames_per_packet or None
+def with_coarser(frames: int, coarser: int, full: int) -> int | None:
+    """What `seal` writes for a packet of so many frames and a step so much coarser; None for a usual one."""
+    more = coarser * full + frames % full
+    return more or None
 
 
 def crc_holds(data: bytes | bytearray, pos: int, head: Head, stream_crc: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -84,20 +83,20 @@ def largest_sum(context: Context) -> int:
 
 
 class Predictor:
-    """Predicts the rows of packets of one shape, `packets` x `channels` x `frames` x `components`; `steps` and their
-    `places` in the tables are those of each channel.
+    """Predicts the rows of packets of one shape, `packets` x `channels` x `frames` x `components`, at one step.
 
+    Channels that are `linked` are predicted from the ones before.
     They know nothing of one another: side by side they only take less time. For each component in turn, and in it for
     each channel in turn: `open`, then `rows` and `put` level by level (or at once, if the integers are known), then
     `close`.
     """
 
     def __init__(
-        self, weights: Weights, places: Sequence[int], steps: Sequence[int], shape: tuple[int, int, int, int]
+        self, weights: Weights, place: int, step: int, shape: tuple[int, int, int, int], linked: bool
     ) -> None:
         packets, channels, frames, components = shape
         context = weights.context
-        self._net, self._places, self._steps = weights, places, steps
+        self._net, self._place, self._linked = weights, place, linked
         self._number = {int(c): n for n, c in enumerate(context.components) if c < components}
         self._parts = len(self._number)
         self._order = order(frames)
@@ -106,12 +105,12 @@ class Predictor:
         self._sums = np.zeros((channels, packets, frames, self._told.shape[2]), weights.kind)
         # Value, magnitude and presence of each frame of this channel and of the one before, empty frames around them.
         self._own, self._other = np.zeros((2, packets, frames + 2 * MARGIN, 3), weights.kind)
-        self._state = np.pad(self._order.about, ((0, 0), (0, 1))).astype(weights.kind)
+        about = np.hstack([self._order.about, np.full((frames, 1), float(STEP_UNIT * step))])
+        self._state = about.astype(weights.kind)
         # Mean and scale are scaled, shifted and clipped at once, in double precision, which holds them.
-        at = list(places)
-        scale, level = context.scale[at], context.level[at] + (1 << CLASS_BITS - 1)
-        self._scale = (np.stack([scale, np.ones_like(scale)], 2) * SHIFTS)[..., None]
-        self._offset = (np.stack([np.full_like(level, 1 << MEAN_BITS - 1), level], 2) * SHIFTS)[..., None]
+        scale, level = context.scale[place], context.level[place] + (1 << CLASS_BITS - 1)
+        self._scale = (np.stack([scale, np.ones_like(scale)], 1) * SHIFTS)[..., None]
+        self._offset = (np.stack([np.full_like(level, 1 << MEAN_BITS - 1), level], 1) * SHIFTS)[..., None]
         self._classes = len(context.bank) - 1
         self._at = (0, 0)
 
@@ -121,15 +120,15 @@ class Predictor:
         self._at = n, channel
         self._own, self._other = self._other, self._own
         self._own[:] = 0
-        self._state[:, -2] = EXISTS * (channel > 0)
-        self._state[:, -1] = STEP_UNIT * self._steps[channel]
+        follows = channel > 0 and self._linked
+        self._state[:, -2] = EXISTS * follows
         sums = self._sums[channel]
         # For each frame what is known before its level: sums of the hidden units, and of mean and scale past them.
         base = self._base = np.empty((*sums.shape[:2], net.hidden + 2), net.kind)
         np.add(sums[..., 2 * self._parts :], self._state @ net.state[n] + 0.5, out=base[..., : net.hidden])
         straight = np.floor(sums[..., 2 * n : 2 * n + 2] + 0.5)
         np.add(straight, net.base[n], out=base[..., net.hidden :])
-        if channel:
+        if follows:
             across = self._other[..., :2].take(self._order.across, axis=1)
             base += (across.reshape(-1, net.across.shape[1]) @ net.across[n]).reshape(base.shape)
 
@@ -137,7 +136,7 @@ class Predictor:
         """Row number and whole part of the predicted mean [packets, last - first] of these frames of the coding
         order.
         """
-        net, (n, channel) = self._net, self._at
+        net, n = self._net, self._at[0]
         base = self._base[:, first:last]
         beside = self._own.take(self._order.beside[first:last], axis=1)
         sums = beside.reshape(-1, net.beside.shape[1]) @ net.beside[n]
@@ -147,8 +146,8 @@ class Predictor:
         hidden.clip(0, HIDDEN_MAX, out=hidden)
         out = net.out[n] @ hidden.T
         out += sums[:, net.hidden :].T
-        found = np.multiply(out, self._scale[channel, n], dtype=np.float64)
-        found += self._offset[channel, n]
+        found = np.multiply(out, self._scale[n], dtype=np.float64)
+        found += self._offset[n]
         np.floor(found, out=found)
         found[0].clip(-MEAN_MAX, MEAN_MAX, out=found[0])
         found[1].clip(0, self._classes, out=found[1])
@@ -159,8 +158,7 @@ class Predictor:
 
     def put(self, first: int, last: int, codes: NDArray[np.integer]) -> None:
         """The integers [packets, last - first] of these frames, in coding order."""
-        n, channel = self._at
-        value = np.multiply(codes, self._net.context.normal[self._places[channel], n], dtype=np.int64)
+        value = np.multiply(codes, self._net.context.normal[self._place, self._at[0]], dtype=np.int64)
         value += (1 << VALUE_BITS - 1) + (VALUE_MAX << VALUE_BITS)
         value >>= VALUE_BITS
         self._own[:, self._order.places[first:last]] = self._net.features.take(value, axis=0, mode="clip")

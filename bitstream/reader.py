@@ -98,7 +98,7 @@ class Reader:
             data = self._file.read(size)
         finally:
             self._file.seek(place)
-        head = parse_head(data, 0, MAX_END, self.header.frames_per_packet, self.header.side_steps)
+        head = parse_head(data, 0, MAX_END, self.header.frames_per_packet)
         if head is None or head.total != len(data) or not crc_holds(data, 0, head, self.header.stream_crc):
             return None
         place = end - size - self._base

@@ -38,7 +38,7 @@ def repair(source: BinaryIO, out: BinaryIO, tables: Tables | None = None) -> Rep
         if payload is None or packet.kind is None:
             writer.lose(packet.frames)
         else:
-            writer.put(packet.kind, packet.frames, payload, packet.coarser, packet.side)
+            writer.put(packet.kind, packet.frames, payload, packet.coarser)
     report, ending = reader.report, reader.ending
     for index, frames in undecodable:
         report.undecodable += 1

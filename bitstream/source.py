@@ -51,7 +51,7 @@ class Scanner:
     def __init__(self, source: ByteSource, header: Header) -> None:
         self.skipped_bytes = 0
         self._source = source
-        self._limits = max_payload(header), header.frames_per_packet, header.side_steps
+        self._limits = max_payload(header), header.frames_per_packet
         self._stream_crc = header.stream_crc
         self._pool = SCAN_POOL
 

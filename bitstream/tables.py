@@ -26,7 +26,6 @@ from .context import Context
 from .errors import ModelError
 from .header import MAX_LATENTS, STEP_RANGE
 from .order import order
-from .packet import channel_steps
 from .predict import Predictor, Weights
 
 ROW_SUM = 1 << 15
@@ -197,11 +196,6 @@ class Tables:
         """Row numbers [components] for a step, -1 where the network chooses; ModelError for what is not covered."""
         return self.row_of[self._place(step, components), :components]
 
-    def channel_rows(self, step: int, side: int, channels: int, components: int) -> list[list[int]]:
-        """Row numbers [components][channels]; all channels but the first have a step that is coarser by `side`."""
-        rows: list[list[int]] = [self.rows(q, components).tolist() for q in channel_steps(step, side, channels)]
-        return [list(each) for each in zip(*rows, strict=True)]
-
     def _place(self, step: int, components: int) -> int:
         place = self._step_place.get(step)
         if place is None or components > self.components:
@@ -232,25 +226,24 @@ class Tables:
             models[row] = self.model(row)
         return models
 
-    def predictor(self, step: int, shape: tuple[int, int, int, int], side: int = 0) -> Predictor | None:
+    def predictor(self, step: int, shape: tuple[int, int, int, int], linked: bool = True) -> Predictor | None:
         """What chooses the rows of packets [packets, channels, frames, components]; None if all of them are fixed."""
-        steps = channel_steps(step, side, shape[1])
-        places = [self._place(each, shape[3]) for each in steps]
-        if self._weights is None or not (self.row_of[places[0], : shape[3]] == CHOSEN).any():
+        place = self._place(step, shape[3])
+        if self._weights is None or not (self.row_of[place, : shape[3]] == CHOSEN).any():
             return None
-        return Predictor(self._weights, places, steps, shape)
+        return Predictor(self._weights, place, step, shape, linked)
 
-    def lines(self, codes: NDArray[np.integer], step: int, side: int = 0) -> Iterator[Line]:
+    def lines(self, codes: NDArray[np.integer], step: int, linked: bool = True) -> Iterator[Line]:
         """Codes [packets, channels, frames, components] as they are coded, one line of all packets after another.
 
-        All channels but the first have a step that is coarser by `side`.
+        Channels that are `linked` are predicted from the ones before.
         """
         _, channels, frames, components = codes.shape
-        predictor = self.predictor(step, codes.shape, side)
+        predictor = self.predictor(step, codes.shape, linked)
         spread = order(frames)
         lines = np.ascontiguousarray(codes.transpose(3, 1, 0, 2), dtype=np.int64)
-        for component, fixed in enumerate(self.channel_rows(step, side, channels, components)):
-            for channel, row in enumerate(fixed):
+        for component, row in enumerate(self.rows(step, components)):
+            for channel in range(channels):
                 values = lines[component, channel]
                 if row != CHOSEN:
                     rows = np.full(values.shape, row)
@@ -274,20 +267,20 @@ class Tables:
         return Line(component, values, rows, low, symbols, escaped, ends)
 
     @one_thread
-    def component_bits(self, codes: NDArray, step: int, side: int = 0) -> NDArray[np.float64]:
+    def component_bits(self, codes: NDArray, step: int, linked: bool = True) -> NDArray[np.float64]:
         """Model bits -sum(log2 p) of each component of a packet's codes [..., frames, components], without coding."""
-        escape.check_codes(codes)
+        check_codes(codes)
         total = np.zeros(codes.shape[-1])
         self.rows(step, codes.shape[-1])
         if not codes.size:
             return total
-        for line in self.lines(codes.reshape(1, -1, *codes.shape[-2:]), step, side):
+        for line in self.lines(codes.reshape(1, -1, *codes.shape[-2:]), step, linked):
             total[line.component] += self.price(line.values, line.rows, line.low - self.low[line.rows]).sum()
         return total
 
-    def bits(self, codes: NDArray, step: int, side: int = 0) -> float:
+    def bits(self, codes: NDArray, step: int, linked: bool = True) -> float:
         """Model bits of a packet's codes [..., frames, components] at a step: what an ideal coder spends."""
-        return float(self.component_bits(codes, step, side).sum())
+        return float(self.component_bits(codes, step, linked).sum())
 
     def price(
         self, values: NDArray[np.integer], rows: NDArray[np.int64], whole: NDArray[np.int64] | int = 0
@@ -304,6 +297,14 @@ class Tables:
     @cached_property
     def _cost(self) -> NDArray[np.float64]:
         return np.log2(ROW_SUM / self.counts)
+
+
+def check_codes(codes: NDArray) -> None:
+    """TypeError unless codes is an integer array, ValueError where it leaves the format's bounds."""
+    if not isinstance(codes, np.ndarray) or not np.issubdtype(codes.dtype, np.integer):
+        raise TypeError("codes must be an array of integers")
+    if codes.size and not -escape.VALUE_MAX <= int(codes.min()) <= int(codes.max()) <= escape.VALUE_MAX:
+        raise ValueError(f"codes must lie within ±{escape.VALUE_MAX}")
 
 
 def _within(array: NDArray, low: int, high: int) -> bool:

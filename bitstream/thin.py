@@ -77,6 +77,5 @@ def write_codes(packets: Iterable[Packet], out: BinaryIO, header: Header, tables
                 for packet in group:
                     writer.lose(packet.frames)
             else:
-                codes = [packet.codes for packet in group if packet.codes is not None]
-                writer.write_all(codes, coarser, [packet.side for packet in group])
+                writer.write_all([packet.codes for packet in group if packet.codes is not None], coarser)
     return writer

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from .context import ACROSS_SIZE, AROUND_SIZE, BESIDE_SIZE, STATE_SIZE, Context
 from .errors import RvcError
 from .header import MAGIC, FidelityRule, Header, Layout, sealed
-from .packet import Kind, seal
 from .reader import Reader
 from .tables import CHOSEN, ROW_SUM, Row, Tables
 from .writer import Writer, seed_of
@@ -124,7 +123,6 @@ def _write(
     codes: NDArray[np.int32],
     lost: int | None = None,
     coarser: Sequence[int] = (),
-    sides: Sequence[int] = (),
     tables: Tables | None = None,
     **close: Any,
 ) -> bytes:
@@ -138,7 +136,7 @@ def _write(
         if number == lost:
             writer.lose(part.shape[1])
         else:
-            writer.write(part, coarser[number] if coarser else 0, sides[number] if sides else 0)
+            writer.write(part, coarser[number] if coarser else 0)
     writer.close(**close)
     return out.getvalue()
 
@@ -152,8 +150,8 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "empty", _write(replace(usual, samples=0), mono[:, :0])
     yield "unknown-length", _write(replace(usual, samples=None, source_rate=44100), mono, samples=188_000)
     yield "never-known-length", _write(replace(usual, samples=None), mono)
-    stereo = replace(usual, channels=2, layout=Layout.MID_SIDE, source_rate=44100, samples=150_000)
-    yield "mid-side", _write(stereo, noise(2, (2, 80, 8)))
+    stereo = replace(usual, channels=2, layout=Layout.JOINT, source_rate=44100, samples=150_000)
+    yield "joint", _write(stereo, noise(2, (2, 80, 8)))
     yield "discrete", _write(replace(usual, channels=8, layout=Layout.DISCRETE), noise(3, (8, 20, 8)))
     for step in STEPS:
         yield f"step{step:+d}", _write(replace(usual, step=step), noise(4, (1, 50, 8), 14 - step))
@@ -181,8 +179,8 @@ def files() -> Iterator[tuple[str, bytes]]:
     wide = replace(usual, components=COMPONENTS, samples=None)
     for name, known in (("context", networked()), ("extreme-context", networked(True))):
         yield f"{name}-mono", _write(wide, noise(11, (1, 100, COMPONENTS)), tables=known)
-        sides = replace(wide, channels=2, layout=Layout.MID_SIDE)
-        yield f"{name}-mid-side", _write(sides, noise(12, (2, 37, COMPONENTS)), tables=known)
+        sides = replace(wide, channels=2, layout=Layout.JOINT)
+        yield f"{name}-joint", _write(sides, noise(12, (2, 37, COMPONENTS)), tables=known)
         yield f"{name}-escapes", _write(wide, wild, tables=known)
     many = replace(wide, channels=3, layout=Layout.DISCRETE, components=6, frames_per_packet=33, step=7)
     yield "context-discrete", _write(many, noise(13, (3, 70, 6), 3), tables=networked())
@@ -192,18 +190,6 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "context-zero-and-steady", _write(wide, still, tables=networked())
     steps = replace(wide, step=-12)
     yield "context-coarser", _write(steps, noise(16, (1, 60, COMPONENTS)), coarser=(0, 12, 19, 12), tables=networked())
-    apart = replace(stereo, side_steps=True, step=-12, tables_id=plain().id)
-    pairs = noise(17, (2, 80, COMPONENTS))
-    pairs[:, 16:32], pairs[:, 48:64] = 0, pairs[:, 48:49]
-    few = pairs[..., :8]
-    yield "side-steps", _write(apart, few[:, :75], coarser=(0, 12, 0, 0, 12), sides=(12, 7, 0, 19, 0))
-    live = replace(apart, frames_per_packet=1, samples=None)
-    yield "side-steps-live", _write(live, few[:, :5], coarser=(12, 0, 12, 0, 0), sides=(0, 19, 7, 12, 0))
-    beyond = [seal(Kind.ZERO, n, k * 16, b"", apart.stream_crc) for n, k in enumerate((63, 64 * 80, 64 * 127 + 63))]
-    yield "side-steps-beyond", apart.to_bytes() + b"".join(beyond)
-    apart = replace(apart, components=COMPONENTS, frames_per_packet=20, samples=None)
-    for name, known in (("context", networked()), ("extreme-context", networked(True))):
-        yield f"{name}-side-steps", _write(apart, pairs, coarser=(0, 0, 12, 0), sides=(12, 0, 7, 19), tables=known)
     data = _write(usual, mono)
     yield "cut-short", data[: len(data) * 2 // 3]
     middle = len(data) // 2
@@ -212,7 +198,6 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "newer-version", data[:8] + b"\x02" + data[9:]
     yield "newer-flag", sealed(_core(data, first=0x80))
     yield "critical-field", sealed(_core(data) + b"\x07\x01x")
-    yield "side-steps-of-mono", sealed(_core(data) + b"\x01\x00")
     yield "header-damaged", data[:20] + bytes([data[20] ^ 1]) + data[21:]
 
 
@@ -243,7 +228,7 @@ def expected(data: bytes) -> dict[str, Any]:
         "frames": report.frames,
         "samples": report.samples,
         "packets": [
-            {"index": p.index, "frames": p.frames, "coarser": p.coarser, "side": p.side,
+            {"index": p.index, "frames": p.frames, "coarser": p.coarser,
              "kind": None if p.kind is None or p.lost else int(p.kind)}
             for p in packets
         ],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .content import pack
 from .errors import ModelError
 from .header import MAX_SAMPLES, Header
-from .packet import MAX_HEAD, MAX_PACKETS, Kind, more_of, seal
+from .packet import MAX_HEAD, MAX_PACKETS, Kind, seal, with_coarser
 from .tables import Tables
 from .trailer import NO_HASH, GroupIndex, IntegerHash, Trailer
 
@@ -45,10 +45,10 @@ class PacketWriter:
         self._ended = self._closed = False
         self._put(header.to_bytes())
 
-    def put(self, kind: Kind, frames: int, payload: bytes, coarser: int = 0, side: int = 0) -> int:
+    def put(self, kind: Kind, frames: int, payload: bytes, coarser: int = 0) -> int:
         """Write the next packet and return its bytes; ValueError if it cannot follow what is written."""
         self._check(frames)
-        data = self._sealed(kind, frames, payload, coarser, side)
+        data = self._sealed(kind, frames, payload, coarser)
         self._put(data)
         self.payload_bytes += len(payload)
         self._count(frames, len(data))
@@ -76,8 +76,8 @@ class PacketWriter:
         self._put(seal(Kind.END, self.packets, None, trailer.to_payload(head_size), self._stream_crc))
         self._ended = self._closed = True
 
-    def _sealed(self, kind: Kind, frames: int, payload: bytes, coarser: int, side: int) -> bytes:
-        more = more_of(self.header, frames, coarser, side)
+    def _sealed(self, kind: Kind, frames: int, payload: bytes, coarser: int) -> bytes:
+        more = with_coarser(frames, coarser, self.header.frames_per_packet)
         return seal(kind, self.packets, more, payload, self._stream_crc)
 
     def _check(self, frames: int) -> None:
@@ -120,44 +120,36 @@ class Writer(PacketWriter):
         self._hash: IntegerHash | None = IntegerHash()
         super().__init__(file, header, flush=flush)
 
-    def write(self, codes: NDArray[np.integer], coarser: int = 0, side: int = 0) -> int:
+    def write(self, codes: NDArray[np.integer], coarser: int = 0) -> int:
         """Write one packet of codes [channels, frames, components] and return its bytes.
 
         Each packet has `frames_per_packet` frames; a shorter one ends the sound. The codes are of the header's step
-        plus `coarser`, those of a side of one that is coarser still, by `side`. ValueError for a wrong shape or side,
-        TypeError for anything but integers.
+        plus `coarser`. ValueError for a wrong shape, TypeError for anything but integers.
         """
-        return self.write_all([codes], coarser, [side])
+        return self.write_all([codes], coarser)
 
-    def write_all(
-        self, packets: Sequence[NDArray[np.integer]], coarser: int = 0, sides: Sequence[int] = ()
-    ) -> int:
+    def write_all(self, packets: Sequence[NDArray[np.integer]], coarser: int = 0) -> int:
         """As `write`, one after another: the same bytes in less time, since they are coded side by side."""
         full = self.header.frames_per_packet
         channels, components = self.header.channels, self.header.components
-        sides = sides or [0] * len(packets)
-        for codes, side in zip(packets, sides, strict=True):
+        for codes in packets:
             if codes.ndim != 3 or codes.shape[::2] != (channels, components) or not 1 <= codes.shape[1] <= full:
                 raise ValueError(f"codes {codes.shape} should be [{channels}, 1..{full}, {components}]")
             self._check(codes.shape[1])
-            more_of(self.header, codes.shape[1], coarser, side)
         size = 0
-        packed = self._packed(packets, coarser, sides)
-        for codes, side, (kind, payload) in zip(packets, sides, packed, strict=True):
-            size += self.put(kind, codes.shape[1], payload, coarser, side)
+        for codes, (kind, payload) in zip(packets, self._packed(packets, coarser), strict=True):
+            size += self.put(kind, codes.shape[1], payload, coarser)
             if self._hash is not None:
                 self._hash.update(codes)
         return size
 
-    def size_of(self, codes: NDArray[np.integer], coarser: int = 0, side: int = 0) -> int:
+    def size_of(self, codes: NDArray[np.integer], coarser: int = 0) -> int:
         """Bytes that `write` would write."""
-        ((kind, payload),) = self._packed([codes], coarser, [side])
-        return len(self._sealed(kind, codes.shape[1], payload, coarser, side))
+        ((kind, payload),) = self._packed([codes], coarser)
+        return len(self._sealed(kind, codes.shape[1], payload, coarser))
 
-    def _packed(
-        self, packets: Sequence[NDArray[np.integer]], coarser: int, sides: Sequence[int]
-    ) -> list[tuple[Kind, bytes]]:
-        return pack(packets, self.tables, self.header.step + coarser, sides)
+    def _packed(self, packets: Sequence[NDArray[np.integer]], coarser: int) -> list[tuple[Kind, bytes]]:
+        return pack(packets, self.tables, self.header.step + coarser, self.header.linked)
 
     def lose(self, frames: int) -> None:
         """As `PacketWriter.lose`; the file then names no hash of its integers."""

@@ -63,7 +63,7 @@ def integers(codec: Codec, sounds: Iterable[tuple[Any, int]], steps: Sequence[in
     if not values:
         raise UsageError("there is no sound to fit the plainer codes to")
     together = np.concatenate(values)[None]
-    return {step: quantiser.integers(together, step, codec.latents)[0][0] for step in steps}
+    return {step: quantiser.integers(together, step, codec.latents)[0] for step in steps}
 
 
 def fixed_row(values: np.ndarray) -> Row:

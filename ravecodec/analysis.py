@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
-from .audio import Samples, to_mid_side
+from .audio import Samples
 from .network.vae import RaveNet
 from .resample import Resampler
+from .stereo import with_mean
 from .workers import side_by_side
 
 PACKET_FRAMES = 64
@@ -38,17 +39,20 @@ class Analysis:
         self.rate, self.hop = network.config.rate, network.config.hop
 
     def latents(
-        self, blocks: Iterable[Samples], rate: int, channels: int, mid_side: bool = False
+        self, blocks: Iterable[Samples], rate: int, channels: int, joint: bool = False
     ) -> Iterator[np.ndarray]:
         """Posterior means [channels, latents, frames] of the sound, as they are sent, a packet at a time.
 
-        With `mid_side` those of mid and side of left and right.
+        Two channels that are coded `joint` have only what tells their places from each other to themselves.
         """
-        coded = map(to_mid_side, blocks) if mid_side else blocks
-        windows = self._windows(coded, rate, channels)
+        if joint:
+            blocks, channels = map(with_mean, blocks), channels + 1
+        windows = self._windows(blocks, rate, channels)
         # Somebody waits for short blocks; long ones are gathered and computed side by side.
         short = self.block < GRAIN
         for means in map(self._means, windows) if short else side_by_side(self._means, windows):
+            if joint:
+                means = self.network.joined(means)
             for start in range(0, means.shape[-1], self.packet):
                 yield self.network.held(means[..., start : start + self.packet])
 

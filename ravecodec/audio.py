@@ -237,18 +237,3 @@ def _ends_inside_ogg_page(file: str) -> bool:
         return True
     lacing = tail[page + 27 : page + 27 + tail[page + 26]]
     return len(tail) < page + 27 + tail[page + 26] + sum(lacing)
-
-
-# ---------------------------------------------------------------- mid and side
-
-
-def to_mid_side(stereo: Samples) -> Samples:
-    """Turn left and right, [n, 2], into mid (their mean) and side (half their difference)."""
-    left, right = stereo[:, 0], stereo[:, 1]
-    return np.stack([0.5 * left + 0.5 * right, 0.5 * left - 0.5 * right], axis=1)
-
-
-def from_mid_side(coded: Samples) -> Samples:
-    """Turn mid and side, [n, 2], back into left and right; undoes `to_mid_side` within rounding."""
-    mid, side = coded[:, 0], coded[:, 1]
-    return np.stack([mid + side, mid - side], axis=1)

@@ -27,7 +27,7 @@ from .errors import AudioError, PathLike, UsageError
 from .modelfile import Model, load_model
 from .quantiser import Quantiser
 from .rate import NullFile, Spool, quality_point
-from .stereo import SHORTEST, Side, arranged
+from .stereo import arranged
 from .synthesis import Synthesis
 
 FALLBACK_POINT = {"fidelity": 0.98, "step": 0}
@@ -81,8 +81,8 @@ class Codec:
         At most one of fidelity (0 to 1, of the singular values' sum or, by `rule`, of their squares') and components;
         `step` is the quantiser's step index in eighths of an octave. Or a quality, 0 to 10; or a bitrate in kbit/s of
         the whole file. With `rdoq` an integer that costs much more than a smaller one gives way to it
-        (rate-distortion optimised quantisation). Two channels are coded as they are ("left-right") or as "mid-side";
-        "auto" chooses by how loud the side is. Raises AudioError and UsageError.
+        (rate-distortion optimised quantisation). Two channels are coded "joint" or "separate"; "auto" chooses by how
+        much they have in common. Raises AudioError and UsageError.
         """
         samples = as_samples(audio)
         out = io.BytesIO()
@@ -137,14 +137,15 @@ class Codec:
         if quality is not None:
             fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
         packet = packet or (1 if live else packet_frames(None if cap else samples, rate))
+        if not self.network.places:
+            stereo = "separate"
         layout, blocks = arranged(blocks, rate, channels, stereo, live)
         header = self._header(rate, channels, layout, samples, fidelity, components, step, rule, tags, packet)
-        side = Side(self.network, self.basis) if header.side_steps else None
-        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0, side)
+        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0, layout)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
         values: Iterator[np.ndarray] = map(
-            quantiser.rotated, analysis.latents(counted, rate, channels, layout == Layout.MID_SIDE)
+            quantiser.rotated, analysis.latents(counted, rate, channels, layout == Layout.JOINT)
         )
         spool: Spool | None = None
         if bitrate is not None:
@@ -160,18 +161,16 @@ class Codec:
         # Packets are coded side by side where nobody waits for each of them.
         at_once = live or flush or cap is not None
         for group in ([part] for part in values) if at_once else batches(values, header):
-            coarser = 0
-            if cap is None:
-                found = [quantiser.integers(part, header.step, header.components) for part in group]
-            else:
+            codes, coarser = [quantiser.integers(part, header.step, header.components) for part in group], 0
+            if cap is not None:
                 room = int(cap * 1000 / 8 * group[0].shape[1] * self.hop / self.rate)
                 probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]
-                codes, coarser, apart = quantiser.capped(group[0], probe, room, hint)
-                found, hint = [(codes, apart)], coarser
+                codes[0], coarser = quantiser.capped(group[0], probe, room, hint)
+                hint = coarser
             if writer is None:
-                header = replace(header, seed=secrets.randbits(32) if live else seed_of(found[0][0]))
+                header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes[0]))
                 writer = Writer(out, header, self.tables, flush=flush)
-            writer.write_all([codes for codes, _ in found], coarser, [apart for _, apart in found])
+            writer.write_all(codes, coarser)
         if spool is not None:
             spool.close()
         if writer is None:
@@ -214,7 +213,6 @@ class Codec:
             frames_per_packet=packet, fidelity=fidelity, fidelity_rule=FidelityRule(RULES.index(rule)),
             model_name=self.name, model_id=self.model_id, tables_id=self.tables_id, tags=dict(tags or {}),
             rate=self.rate, hop=self.hop, latents=self.latents,
-            side_steps=layout == Layout.MID_SIDE and packet >= SHORTEST and self.network.gain is not None,
         )  # fmt: skip
 
     # ------------------------------------------------------------ decoding

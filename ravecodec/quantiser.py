@@ -7,17 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from bitstream import Header, Tables, Writer
+from bitstream import Header, Layout, Tables, Writer
 from bitstream.content import batches
 from bitstream.escape import VALUE_MAX
 from bitstream.header import MAX_SYMBOLS
 from bitstream.optimise import optimise
-from bitstream.packet import channel_steps
 
 from .basis import Basis
 from .errors import UsageError
 from .rate import NullFile, Point, Spool, choose, first_fit
-from .stereo import Side
 
 SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 
@@ -25,12 +23,11 @@ SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 class Quantiser:
     """Rotates means into components and rounds them; `weight` is the squared steps that a bit is worth (0: nothing).
 
-    With `side` the second channel is one, and has a step of its own.
+    The layout says how channels are coded.
     """
 
-    def __init__(self, basis: Basis, tables: Tables, weight: float = 0.0, side: Side | None = None) -> None:
-        self.basis, self.tables, self.weight, self.side = basis, tables, weight, side
-        self._coarsest = int(tables.steps[-1])
+    def __init__(self, basis: Basis, tables: Tables, weight: float = 0.0, layout: Layout = Layout.DISCRETE) -> None:
+        self.basis, self.tables, self.weight, self.layout = basis, tables, weight, layout
 
     def rotated(self, latents: np.ndarray) -> np.ndarray:
         """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
@@ -38,20 +35,18 @@ class Quantiser:
         count = len(self.basis.mean)
         return np.stack([self.basis.rotate(z.astype(np.float64), count).T for z in latents]).astype(np.float32)
 
-    def integers(self, values: np.ndarray, step: int, components: int) -> tuple[np.ndarray, int]:
-        """The first of a packet's components [channels, frames, latents] as integers [channels, frames, components],
-        and how much coarser than the step that of their side is.
-        """
-        side = 0 if self.side is None else min(self.side.coarser(values), self._coarsest - step)
-        while step + side not in self.tables.steps:
-            side -= 1
-        steps = np.stack([self.basis.steps(q)[:components] for q in channel_steps(step, side, len(values))])
-        exact = values[..., :components] / steps[:, None].astype(np.float64)
-        return optimise(exact.clip(-VALUE_MAX, VALUE_MAX), self.tables, step, self.weight, side), side
+    def integers(self, values: np.ndarray, step: int, components: int) -> np.ndarray:
+        """The first of a packet's components [channels, frames, latents] as integers [channels, frames, components]."""
+        steps = self.basis.steps(step)[:components].astype(np.float64)
+        joint = self.layout == Layout.JOINT
+        limit = VALUE_MAX // 2 if joint else VALUE_MAX
+        exact = (values[..., :components] / steps).clip(-limit, limit)
+        if joint:
+            exact[1] -= np.rint(exact[0])
+        return optimise(exact, self.tables, step, self.weight, joint)
 
-    def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int, int]:
-        """Integers that a packet of at most `room` bytes can hold, how much coarser their step is, and that of the
-        side still.
+    def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
+        """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is.
 
         `hint` is how much coarser it was in the packet before. UsageError for less room than any packet needs.
         """
@@ -61,24 +56,19 @@ class Quantiser:
             raise UsageError(what, advice="raise the cap, or put more frames into a packet")
         steps = [step for step in self.tables.steps.tolist() if step >= header.step]
 
-        def at(step: int) -> tuple[np.ndarray, int]:
+        def at(step: int) -> np.ndarray:
             return self.integers(values, step, header.components)
 
-        def fits(codes: np.ndarray, step: int, side: int) -> bool:
-            return writer.size_of(codes, step - header.step, side) <= room
+        def fits(codes: np.ndarray, step: int) -> bool:
+            return writer.size_of(codes, step - header.step) <= room
 
         guess = next((place for place, step in enumerate(steps) if step >= header.step + hint), 0)
-
-        def holds(place: int) -> bool:
-            codes, side = at(steps[place])
-            return fits(codes, steps[place], side)
-
-        step = steps[first_fit(holds, len(steps), guess)]
-        codes, side = at(step)
-        if not fits(codes, step, side):  # the coarsest is not enough: the last components have to go
-            kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step, side))
+        step = steps[first_fit(lambda place: fits(at(steps[place]), steps[place]), len(steps), guess)]
+        codes = at(step)
+        if not fits(codes, step):  # the coarsest is not enough: the last components have to go
+            kept = bisect_left(range(codes.shape[2]), True, key=lambda n: not fits(_first(codes, n + 1), step))
             codes = _first(codes, kept)
-        return codes, step - header.step, side
+        return codes, step - header.step
 
     def fitted(self, parts: Spool, header: Header, kilobits: float, fixed: bool) -> Header:
         """The header at the operating point whose file is nearest to so many kilobits.
@@ -95,8 +85,7 @@ class Quantiser:
             out = NullFile()
             writer = Writer(out, at(point), self.tables)  # type: ignore[arg-type]
             for group in batches(parts, header):
-                codes, sides = zip(*(self.integers(part, point.step, point.components) for part in group), strict=True)
-                writer.write_all(codes, sides=sides)
+                writer.write_all([self.integers(part, point.step, point.components) for part in group])
             writer.close(samples=header.samples)
             return out.bytes
 

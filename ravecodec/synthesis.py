@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from bitstream import Header, Layout, Packet, Reader
-from bitstream.packet import channel_steps
 
 from .analysis import GRAIN
-from .audio import Samples, from_mid_side
+from .audio import Samples
 from .basis import Basis
 from .network.noise import seeded_noise
 from .network.phase import SEGMENT, SETTLE, history
 from .network.vae import RaveNet
+from .stereo import sums
 from .workers import side_by_side
 
 CONCEALMENT = 0.7  # a lost packet's components shrink by this factor a frame, towards the mean
@@ -51,6 +51,7 @@ class Synthesis:
         self.preroll, self.hop = network.preroll, network.config.hop
         # Frames before a block that are looked at: its preroll and, for the phase of partials, frequencies before that.
         self._back = self.preroll + (SEGMENT + SETTLE if network.pitch is not None else 0)
+        self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
 
     def blocks(self, reader: Reader, first: int, last: int | None, size: int) -> Iterator[Samples]:
         """Sound [frames * hop, channels] of the frames `first` to before `last`, in blocks of `size` frames.
@@ -91,17 +92,17 @@ class Synthesis:
 
     def _values(self, packet: Packet, last: np.ndarray) -> np.ndarray:
         if packet.codes is not None:
-            steps = channel_steps(self.header.step + packet.coarser, packet.side, len(packet.codes))
-            sizes = np.stack([self.basis.steps(q)[: self.header.components] for q in steps]).astype(np.float64)
-            return self._with_steps(packet.codes * sizes[:, None], steps)
+            steps = self._steps
+            if packet.coarser:
+                steps = self.basis.steps(self.header.step + packet.coarser)[: self.header.components].astype(np.float64)
+            codes = sums(packet.codes) if self.header.layout == Layout.JOINT else packet.codes
+            return self._with_step(codes * steps, packet.coarser)
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
-        values = last[..., :-1] * fade[None, :, None]
-        return self._with_steps(values, [self.header.step] * len(values))
+        return self._with_step(last[..., :-1] * fade[None, :, None])
 
-    def _with_steps(self, values: np.ndarray, steps: list[int]) -> np.ndarray:
-        """Components [channels, frames, n] and, behind them, the step that each channel's came with."""
-        behind = np.broadcast_to(np.array(steps, float)[:, None, None], (*values.shape[:2], 1))
-        return np.concatenate([values, behind], 2)
+    def _with_step(self, values: np.ndarray, coarser: int = 0) -> np.ndarray:
+        """Components [channels, frames, n] and, behind them, the step that they came with."""
+        return np.pad(values, ((0, 0), (0, 0), (0, 1)), constant_values=self.header.step + coarser)
 
     def _rest(self, frames: int) -> np.ndarray:
         """Frames before or behind the file: components of zero, and no step of their own."""
@@ -131,8 +132,9 @@ class Synthesis:
             source = latents[:, self.network.source, self._back - (start - past) :]
         latents = latents[..., self._back - self.preroll :]
         first, length = begin * config.decimation, latents.shape[-1] * config.decimation
-        seeds = [self.header.seed + CHANNEL_SEED * channel for channel in range(self.header.channels)]
+        # Channels that are coded jointly have one noise, so that what is in the middle stays there.
+        apart = 0 if self.header.layout == Layout.JOINT else CHANNEL_SEED
+        seeds = [self.header.seed + apart * channel for channel in range(self.header.channels)]
         noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
         sound = self.network.render(latents, noise, source, past, begin, step)[0][:, 0]
-        block = sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T
-        return np.ascontiguousarray(from_mid_side(block) if self.header.layout == Layout.MID_SIDE else block)
+        return np.ascontiguousarray(sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T)

@@ -55,7 +55,7 @@ def rvc_file(tmp_path: Path) -> Path:
     codes = rng.integers(-3, 4, (2, 150, 8)).astype(np.int32)
     tables = Tables.fit({0: codes.reshape(-1, 8)})
     header = Header(
-        components=8, channels=2, layout=Layout.MID_SIDE, source_rate=44100, samples=280_000, fidelity=0.95,
+        components=8, channels=2, layout=Layout.JOINT, source_rate=44100, samples=280_000, fidelity=0.95,
         fidelity_rule=FidelityRule.SIGMA, model_name="m", model_id=bytes(range(16)), tables_id=tables.id,
         tags={"title": "Ä"},
     )  # fmt: skip

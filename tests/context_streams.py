@@ -13,7 +13,6 @@ import numpy as np
 from bitstream import Header, Layout, Reader, Tables, Writer
 from bitstream.context import ACROSS_SIZE, AROUND_SIZE, BESIDE_SIZE, STATE_SIZE, Context
 from bitstream.escape import VALUE_MAX
-from bitstream.packet import SIDES
 from bitstream.reference import decoder as reference
 from bitstream.tables import CHOSEN, ROW_SUM
 
@@ -90,11 +89,11 @@ def random_file(seed: int, extreme: bool = False) -> tuple[bytes, Tables, np.nda
     tables = random_tables(dice, extreme)
     channels, full = int(dice.integers(1, 4)), int(dice.choice([1, 2, 7, 20, 40]))
     frames, components = int(dice.integers(0, 60)), int(dice.integers(1, tables.components + 1))
-    layout = (Layout.MONO, Layout.MID_SIDE, Layout.DISCRETE)[channels - 1]
+    layout = (Layout.MONO, Layout.JOINT, Layout.DISCRETE)[channels - 1]
     header = Header(
         components, channels, layout, step=int(dice.choice(tables.steps)), frames_per_packet=full, tables_id=tables.id,
         seed=seed, samples=None if seed % 2 else 2048 * frames, tags={"seed": str(seed)} if seed % 3 else {},
-        rate=48000 if seed % 5 else 44100, side_steps=layout == Layout.MID_SIDE and seed % 3 > 0,
+        rate=48000 if seed % 5 else 44100,
     )  # fmt: skip
     codes = random_codes(dice, (channels, frames, components))
     if seed % 4 == 0:
@@ -102,10 +101,8 @@ def random_file(seed: int, extreme: bool = False) -> tuple[bytes, Tables, np.nda
     out = io.BytesIO()
     with Writer(out, header, tables) as writer:
         for first in range(0, frames, full):
-            coarser = (int(tables.steps[-1]) - header.step) * bool(dice.random() < 0.3)
-            apart = tables.steps[tables.steps >= header.step + coarser] - header.step - coarser
-            side = int(dice.choice(apart[apart < SIDES])) if header.side_steps else 0
-            writer.write(codes[:, first : first + full], coarser, side)
+            coarser = int(tables.steps[-1]) - header.step
+            writer.write(codes[:, first : first + full], coarser=coarser if dice.random() < 0.3 else 0)
     return out.getvalue(), tables, codes
 
 

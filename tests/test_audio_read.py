@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from conftest import tone
 
-from ravecodec.audio import AudioSource, as_samples, check_rate, from_mid_side, read_audio, to_mid_side
+from ravecodec.audio import AudioSource, as_samples, check_rate, read_audio
 from ravecodec.errors import AudioError
 
 CONTAINERS = ["a.wav", "a.flac", "a.aiff", "a.w64", "a.caf", "a.au", "a.rf64"]
@@ -132,14 +132,3 @@ def test_arrays_become_checked_float32() -> None:
     for bad in (np.zeros((2, 2, 2)), np.zeros((0, 1)), np.zeros((5, 9)), np.array([np.nan]), np.array([1j])):
         with pytest.raises(AudioError):
             as_samples(bad)
-
-
-def test_mid_and_side_undo_each_other(rng: np.random.Generator) -> None:
-    stereo = rng.uniform(-1, 1, (5000, 2)).astype(np.float32)
-    coded = to_mid_side(stereo)
-    assert np.abs(coded).max() <= 1
-    assert np.abs(from_mid_side(coded) - stereo).max() < 2e-7
-
-
-def test_equal_channels_have_no_side() -> None:
-    assert not to_mid_side(np.repeat(tone(0.1), 2, axis=1))[:, 1].any()

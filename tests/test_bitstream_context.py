@@ -142,7 +142,7 @@ def test_no_sum_of_a_network_exceeds_its_bound() -> None:
         context = tables.context
         if context is None:
             continue
-        predictor = Predictor(Weights(context), [0, 0], [int(tables.steps[0])] * 2, (2, 2, 20, tables.components))
+        predictor = Predictor(Weights(context), 0, int(tables.steps[0]), (2, 2, 20, tables.components), True)
         bound = largest_sum(context)
         for component in context.components.tolist():
             for channel in range(2):

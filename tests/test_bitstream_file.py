@@ -111,7 +111,7 @@ def test_packets_know_their_place() -> None:
 
 def test_the_hash_does_not_depend_on_the_packets() -> None:
     codes = sound(2, 100, channels=2)
-    stereo = replace(HEADER, channels=2, layout=Layout.MID_SIDE)
+    stereo = replace(HEADER, channels=2, layout=Layout.JOINT)
     digests = set()
     for size in (1, 9, 64):
         end = Reader.from_bytes(file_of(codes, replace(stereo, frames_per_packet=size))).trailer()
@@ -290,7 +290,7 @@ def test_coding_is_fast() -> None:
     """64 frames x 128 components x 2 channels, 2.7 s of sound, in a few milliseconds."""
     codes = sound(1, 64, 128, 2)
     tables = Tables.fit({0: sound(2, 2000, 128)[0]})
-    header = replace(HEADER, components=128, channels=2, layout=Layout.MID_SIDE, tables_id=tables.id)
+    header = replace(HEADER, components=128, channels=2, layout=Layout.JOINT, tables_id=tables.id)
     file_of(codes, header, tables)
     start = time.perf_counter()
     for _ in range(10):

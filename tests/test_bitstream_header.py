@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -29,16 +28,15 @@ unknown_fields = st.tuples(st.sampled_from([6, 1000]), st.binary(max_size=9))
 @st.composite
 def headers(draw: st.DrawFn) -> Header:
     channels = draw(st.integers(1, 8))
-    layouts = {1: [Layout.MONO], 2: [Layout.MID_SIDE, Layout.DISCRETE]}.get(channels, [Layout.DISCRETE])
+    layouts = {1: [Layout.MONO], 2: [Layout.JOINT, Layout.DISCRETE]}.get(channels, [Layout.DISCRETE])
     usual = draw(st.booleans())
     latents = 128 if usual else draw(st.integers(1, 1024))
     components = draw(st.integers(1, latents))
     most = min(1024, (1 << 17) // (channels * components))
-    layout = draw(st.sampled_from(layouts))
     return Header(
         components=components,
         channels=channels,
-        layout=layout,
+        layout=draw(st.sampled_from(layouts)),
         source_rate=draw(st.sampled_from([8000, 44100, 48000]) | st.integers(1, 1 << 20)),
         samples=draw(st.none() | st.integers(0, MAX_SAMPLES)),
         step=draw(st.integers(-64, 63)),
@@ -54,7 +52,6 @@ def headers(draw: st.DrawFn) -> Header:
         hop=2048 if usual else draw(st.integers(1, 1 << 16)),
         latents=latents,
         unknown=tuple(draw(st.lists(unknown_fields, max_size=2))),
-        side_steps=layout == Layout.MID_SIDE and draw(st.booleans()),
     )
 
 
@@ -118,9 +115,9 @@ def test_unknown_fields() -> None:
     "tail",
     [
         b"\x04\x01a", b"\x04\x03a=b\x04\x03a=c", b"\x04\x02=b", b"\x04\x03a=\xff",
-        b"\x02\x01x", b"\x06\xff\x7fa", b"\x06", b"\x86\x00\x00", b"\x01\x00",
+        b"\x02\x01x", b"\x06\xff\x7fa", b"\x06", b"\x86\x00\x00",
     ],
-    ids=["no =", "twice", "no name", "not UTF-8", "model twice", "too long", "cut", "long number", "a side of mono"],
+    ids=["no =", "twice", "no name", "not UTF-8", "model twice", "too long", "cut", "long number"],
 )  # fmt: skip
 def test_malformed_fields(tail: bytes) -> None:
     with pytest.raises(FormatError):
@@ -141,26 +138,15 @@ def test_any_sealed_bytes_parse_or_raise_a_typed_error(noise: bytes, kept: int, 
     "wrong",
     [
         {"components": 0}, {"components": 129}, {"channels": 9, "layout": Layout.DISCRETE}, {"channels": 2},
-        {"layout": Layout.MID_SIDE}, {"source_rate": 0}, {"samples": -1}, {"step": 64}, {"fidelity": 0.0},
+        {"layout": Layout.JOINT}, {"source_rate": 0}, {"samples": -1}, {"step": 64}, {"fidelity": 0.0},
         {"frames_per_packet": 1025}, {"fidelity": 1.5}, {"seed": 1 << 32}, {"model_id": b"short"},
         {"components": 128, "channels": 8, "layout": Layout.DISCRETE, "frames_per_packet": 1024},
-        {"channels": 2, "layout": Layout.DISCRETE, "side_steps": True}, {"side_steps": True},
         {"tags": {"a=b": "c"}}, {"tags": {"": "c"}}, {"unknown": ((5, b""),)}, {"fidelity": float("nan")},
     ],
 )  # fmt: skip
 def test_impossible_fields_are_refused(wrong: dict) -> None:
     with pytest.raises(FormatError):
         Header(**{"components": 32, **wrong})
-
-
-def test_the_field_of_the_sides_steps_is_critical_empty_and_stands_once() -> None:
-    header = Header(components=32, channels=2, layout=Layout.MID_SIDE, side_steps=True)
-    core = replace(header, side_steps=False).to_bytes()[len(MAGIC) + 2 : -4]
-    assert Header.parse(sealed(core + b"\x01\x00")) == header
-    assert header.stream_crc == replace(header, side_steps=False).stream_crc
-    for wrong in (b"\x01\x01x", b"\x01\x00\x01\x00"):
-        with pytest.raises(FormatError):
-            Header.parse(sealed(core + wrong))
 
 
 def test_tags_cannot_grow_without_bound_and_must_be_text() -> None:

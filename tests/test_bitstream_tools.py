@@ -26,7 +26,6 @@ from bitstream import (
     thin,
 )
 from bitstream.bits import bit_map
-from bitstream.packet import Kind, seal
 from bitstream.trailer import NO_HASH
 
 
@@ -98,6 +97,8 @@ def test_a_cut_file_of_unknown_length_ends_where_it_was_cut() -> None:
 
 
 def test_a_packet_that_does_not_decode_is_taken_out_if_the_tables_are_there() -> None:
+    from bitstream.packet import Kind, seal
+
     impossible = seal(Kind.CODED, 1, None, b"\x01\x00", HEADER.stream_crc)  # a payload never ends in zero
     data = b"".join([*PARTS[:2], impossible, *PARTS[3:]])
     out, report = repaired(data)
@@ -144,7 +145,7 @@ def encoded(codes: np.ndarray, header: Header, lost: int | None = None) -> bytes
 @pytest.mark.parametrize("components", range(1, COMPONENTS + 1))
 def test_thinning_gives_the_bytes_of_encoding_less(components: int, channels: int) -> None:
     codes = np.concatenate([CODES, CODES[:, ::-1]])[:channels]
-    header = replace(HEADER, channels=channels, layout=Layout.MID_SIDE if channels == 2 else Layout.MONO)
+    header = replace(HEADER, channels=channels, layout=Layout.JOINT if channels == 2 else Layout.MONO)
     out = io.BytesIO()
     made = thin(io.BytesIO(encoded(codes, header)), out, TABLES, components)
     assert out.getvalue() == encoded(codes[..., :components], replace(header, components=components))
@@ -202,72 +203,12 @@ def test_packets_may_have_a_step_of_their_own(full: int) -> None:
         Writer(io.BytesIO(), header, tables).write(CODES[:, :full], 1)
 
 
-def test_a_side_may_have_a_step_of_its_own() -> None:
-    tables = Tables.fit({step: CODES[0] >> step // 8 for step in (0, 8, 16)})
-    header = replace(
-        HEADER, channels=2, layout=Layout.MID_SIDE, side_steps=True, tables_id=tables.id, samples=None, seed=0
-    )
-    pairs = [(0, 8), (8, 0), (0, 16), (8, 8), (0, 0), (16, 0)]
-    steps = [pairs[n % len(pairs)] for n in range(-(-FRAMES // FULL))]
-
-    def part(number: int, kept: int = COMPONENTS) -> np.ndarray:
-        coarser, side = steps[number]
-        codes = CODES[0, number * FULL : (number + 1) * FULL, :kept]
-        return np.stack([codes >> coarser // 8, codes >> (coarser + side) // 8])
-
-    def written(kept: int) -> bytes:
-        out = io.BytesIO()
-        with Writer(out, replace(header, components=kept, seed=seed_of(part(0, kept))), tables) as writer:
-            for number, (coarser, side) in enumerate(steps):
-                size = writer.size_of(part(number, kept), coarser, side)
-                assert writer.write(part(number, kept), coarser, side) == size
-        return out.getvalue()
-
-    data = written(COMPONENTS)
-    reader = Reader.from_bytes(data, tables)
-    for packet, (coarser, side) in zip(reader.packets(), steps, strict=True):
-        assert (packet.coarser, packet.side) == (coarser, side) and packet.codes is not None
-        assert np.array_equal(packet.codes, part(packet.index))
-    assert reader.report.exact
-    assert repaired(data + b"and more", tables)[0] == data
-    thinned = io.BytesIO()
-    thin(io.BytesIO(data), thinned, tables, 2)
-    assert thinned.getvalue() == written(2)
-    found = bit_map(io.BytesIO(data), tables)
-    assert [packet.kind for packet in found.packets].count(Kind.CODED) > 3
-    for packet, bits, (coarser, side) in zip(found.packets, found.bits, steps, strict=True):
-        codes = part(packet.index)
-        if packet.kind == Kind.CODED:
-            mid, low = tables.bits(codes[:1], coarser), tables.bits(codes[1:], coarser + side)
-            assert bits.sum() == pytest.approx(mid + low)
-    for wrong in (-1, 64):
-        with pytest.raises(ValueError, match="the side's step"):
-            Writer(io.BytesIO(), header, tables).write(part(0), 0, wrong)
-    with pytest.raises(ValueError, match="the side's step"):
-        Writer(io.BytesIO(), replace(header, side_steps=False), tables).write(part(0), 0, 8)
-    with pytest.raises(ModelError):
-        Writer(io.BytesIO(), header, tables).write(part(0), 0, 7)
-
-
 def test_a_step_that_does_not_exist_makes_a_packet_impossible() -> None:
+    from bitstream.packet import Kind, seal
+
     for coarser in (1, 63, 64, 127):
         wrong = seal(Kind.CODED, 0, coarser * FULL, b"\x01", HEADER.stream_crc)
         packets, reader = read(b"".join([PARTS[0], wrong, *PARTS[2:]]))
         assert packets[0].lost and reader.report.undecodable == 1 and reader.report.lost == 1
     outside = seal(Kind.CODED, 0, 128 * FULL, b"\x01", HEADER.stream_crc)
     assert read(b"".join([PARTS[0], outside, *PARTS[2:]]))[1].report.skipped_bytes == len(outside)
-
-
-def test_a_sides_step_that_does_not_exist_makes_a_packet_impossible() -> None:
-    header = replace(HEADER, channels=2, layout=Layout.MID_SIDE, side_steps=True)
-    steps = [(0, 1), (0, 63), (127, 63), (64, 0)]
-    wrong = [
-        seal(Kind.CODED, n, (64 * coarser + side) * FULL, b"\x01", header.stream_crc)
-        for n, (coarser, side) in enumerate(steps)
-    ]
-    packets, reader = read(header.to_bytes() + b"".join(wrong))
-    assert all(packet.lost for packet in packets) and len(packets) == len(steps)
-    assert [(packet.coarser, packet.side) for packet in packets] == steps
-    assert reader.report.undecodable == len(steps) and not reader.report.skipped_bytes
-    outside = seal(Kind.CODED, 0, 64 * 128 * FULL, b"\x01", header.stream_crc)
-    assert read(header.to_bytes() + outside)[1].report.skipped_bytes == len(outside)

@@ -245,12 +245,12 @@ def test_info_names_every_field(rvc_file: Path, capsys: pytest.CaptureFixture[st
     assert values["file_kbps"] == pytest.approx(size * 8 / (280_000 / 44100) / 1000)
     parts = ("header_bytes", "payload_bytes", "packet_overhead_bytes", "end_bytes")
     assert sum(values[part] for part in parts) == size
-    known = {"channels": 2, "layout": "mid_side", "components": 8, "fidelity": 0.95, "tags": {"title": "Ä"}}
+    known = {"channels": 2, "layout": "joint", "components": 8, "fidelity": 0.95, "tags": {"title": "Ä"}}
     assert known.items() <= values.items()
     assert values["model_id"] == bytes(range(16)).hex()
     assert main(["info", str(rvc_file)]) == 0
     text = capsys.readouterr().out
-    for shown in ("6.35 s", "44100 Hz", "mid/side", f"{size:,} bytes", values["model_id"], "fidelity 0.95", "title"):
+    for shown in ("6.35 s", "44100 Hz", "joint", f"{size:,} bytes", values["model_id"], "fidelity 0.95", "title"):
         assert shown in text
 
 

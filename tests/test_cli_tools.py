@@ -55,7 +55,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 def write(path: Path, codes: np.ndarray = CODES, **fields: object) -> bytes:
     known = {"fidelity": None, "samples": 700 * 2048, "model_name": "m", "model_id": MODEL_ID, "tags": {"title": "Ä"}}
     header = Header(
-        components=codes.shape[2], channels=2, layout=Layout.MID_SIDE, tables_id=TABLES.id, seed=seed_of(codes[:, :64]),
+        components=codes.shape[2], channels=2, layout=Layout.JOINT, tables_id=TABLES.id, seed=seed_of(codes[:, :64]),
         **known | fields,  # type: ignore[arg-type]
     )  # fmt: skip
     with path.open("wb") as file, Writer(file, header, TABLES) as writer:

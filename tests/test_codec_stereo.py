@@ -1,4 +1,4 @@
-"""Two channels: coded by themselves where the side is loud, else with a side whose step is as coarse as it may be."""
+"""Two channels: jointly, with an envelope each and all else in common, or by themselves if nothing is."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from sounds import glide
 
-from bitstream import Header, Layout, Packet, Reader, thin
+from bitstream import Header, Layout, Reader, thin
 from ravecodec.codec import Codec, load
 from ravecodec.errors import UsageError
-from ravecodec.stereo import EQUAL, FARTHEST, arranged
+from ravecodec.stereo import HEARD, arranged, differences, sums
 
 SECONDS = 4
-MID, SIDE = (glide(seed, SECONDS * 48000) for seed in (3, 5))
+ONE, TWO = (glide(seed, SECONDS * 48000).astype(np.float32) for seed in (3, 5))
 
 
 @pytest.fixture(scope="module")
@@ -22,107 +22,96 @@ def codec() -> Codec:
     return load()
 
 
-def stereo(loudness: float, mid: np.ndarray = MID) -> np.ndarray:
-    side = SIDE * loudness * np.sqrt(np.square(MID).mean() / np.square(SIDE).mean())
-    return np.stack([mid + side, mid - side], 1).astype(np.float32)
+def panned(left: float, right: float) -> np.ndarray:
+    return np.stack([left * ONE, right * ONE], 1)
 
 
-def read(data: bytes, codec: Codec) -> tuple[Header, list[Packet]]:
+def codes_of(data: bytes, codec: Codec) -> tuple[Header, np.ndarray]:
     reader = Reader.from_bytes(data, codec.tables)
-    packets = list(reader.packets())
+    codes = [packet.codes for packet in reader.packets() if packet.codes is not None]
     assert reader.report.exact
-    return reader.header, packets
+    return reader.header, np.concatenate(codes, 1)
 
 
-def test_a_side_is_as_much_coarser_as_it_is_less_loud(codec: Codec) -> None:
-    sizes = []
-    for octaves in range(4):
-        data = codec.encode(stereo(2.0**-octaves), 48000, step=-8, stereo="mid-side")
-        header, packets = read(data, codec)
-        assert header.side_steps
-        for packet in packets:
-            assert packet.side == pytest.approx(EQUAL + 8 * octaves, abs=3)
-        sizes.append(len(data))
-    assert sizes == sorted(sizes, reverse=True) and sizes[-1] < 0.8 * sizes[0]
+def test_the_same_in_both_channels_costs_little_more_than_once(codec: Codec) -> None:
+    data, once = codec.encode(panned(1, 1), 48000), codec.encode(ONE, 48000)
+    header, codes = codes_of(data, codec)
+    assert header.layout == Layout.JOINT and not codes[1].any()
+    assert np.array_equal(codes[0], codes_of(once, codec)[1][0])
+    assert len(data) < 1.7 * len(once)
+    left, right = codec.decode(data)[0].T
+    assert np.array_equal(left, right)
 
 
-def test_its_mid_is_coded_as_if_it_were_alone(codec: Codec) -> None:
-    alone = read(codec.encode(MID.astype(np.float32), 48000), codec)[1]
-    for packet, other in zip(read(codec.encode(stereo(0.3), 48000), codec)[1], alone, strict=True):
-        assert packet.codes is not None and other.codes is not None
-        assert np.array_equal(packet.codes[0], other.codes[0])
+def test_what_is_panned_keeps_its_place(codec: Codec) -> None:
+    for decibels in (-18, -6, 6, 18):
+        gain = 10 ** (decibels / 20)
+        decoded, _ = codec.decode(codec.encode(panned(1, gain), 48000, stereo="joint"))
+        left, right = np.square(decoded).mean(0)
+        assert 10 * np.log10(right / left) == pytest.approx(decibels, abs=1.5)
 
 
-def test_a_louder_side_is_not_finer_and_a_silent_one_costs_little(codec: Codec) -> None:
-    assert {packet.side for packet in read(codec.encode(stereo(8.0), 48000, stereo="mid-side"), codec)[1]} == {0}
-    data = codec.encode(stereo(0.0), 48000, step=-8)
-    assert {packet.side for packet in read(data, codec)[1]} == {min(FARTHEST, int(codec.tables.steps[-1]) + 8)}
-    assert len(data) < 1.1 * len(codec.encode(MID.astype(np.float32), 48000, step=-8))
+def test_two_jointly_coded_channels_share_what_has_no_place(codec: Codec) -> None:
+    audio = np.stack([ONE + 0.3 * TWO, ONE - 0.3 * TWO], 1)
+    header, codes = codes_of(codec.encode(audio, 48000), codec)
+    assert header.layout == Layout.JOINT
+    own = np.abs(codec.basis.vectors[: header.components]).argmax(1) >= codec.network.contour.start
+    assert not codes[1][:, ~own].any() and codes[1][:, own].any()
+    assert np.array_equal(sums(differences(codes)), codes)
 
 
-def test_where_it_would_cost_more_than_it_saves_there_is_none(codec: Codec) -> None:
-    for packet, expected in ((1, False), (8, False), (64, True)):
-        out = io.BytesIO()
-        codec.encode_stream([stereo(0.3)], 48000, 2, out, packet=packet)
-        header, packets = read(out.getvalue(), codec)
-        assert header.side_steps == expected == any(each.side for each in packets)
-    three = np.concatenate([stereo(0.3), MID[:, None].astype(np.float32)], 1)
-    for audio in (three, MID.astype(np.float32)):
-        assert not read(codec.encode(audio, 48000), codec)[0].side_steps
+def test_channels_with_nothing_in_common_are_coded_as_if_each_were_alone(codec: Codec) -> None:
+    audio = np.stack([ONE, TWO], 1)
+    data = codec.encode(audio, 48000)
+    header, codes = codes_of(data, codec)
+    assert header.layout == Layout.DISCRETE
+    alone = [codec.encode(audio[:, channel], 48000) for channel in range(2)]
+    for channel in range(2):
+        assert np.array_equal(codes[channel], codes_of(alone[channel], codec)[1][0])
+    assert len(data) < sum(map(len, alone))
+    for asked, layout in (("separate", Layout.DISCRETE), ("joint", Layout.JOINT)):
+        other = codec.encode(audio, 48000, stereo=asked)
+        assert Header.parse(other).layout == layout and (other == data) == (layout == Layout.DISCRETE)
+
+
+def test_how_it_is_coded_is_told_by_its_beginning(codec: Codec) -> None:
+    wide, narrow, opposed = np.stack([ONE, TWO], 1), panned(1, 0.5), panned(1, -0.5)
+    times = round(HEARD / SECONDS)
+    for first, rest, layout in ((wide, narrow, Layout.DISCRETE), (narrow, wide, Layout.JOINT)):
+        blocks = [first] * times + [rest] * times
+        assert arranged(blocks, 48000, 2)[0] == layout
+        found = list(arranged(iter(blocks), 48000, 2)[1])
+        assert np.array_equal(np.concatenate(found), np.concatenate(blocks))
+    assert arranged([opposed], 48000, 2)[0] == Layout.DISCRETE
+    assert arranged([opposed], 48000, 2, live=True)[0] == Layout.JOINT
+    assert arranged([wide[:0]], 48000, 2)[0] == arranged([0 * wide], 48000, 2)[0] == Layout.JOINT
+    with pytest.raises(UsageError, match="joint or separate"):
+        codec.encode(wide, 48000, stereo="mid-side")
+
+
+def test_one_hard_left_and_one_hard_right(codec: Codec) -> None:
+    audio = np.stack([ONE, 0 * ONE], 1)
+    decoded, _ = codec.decode(codec.encode(audio, 48000))
+    left, right = np.square(decoded).mean(0)
+    assert left > 1000 * right
 
 
 def test_it_is_thinned_to_what_would_have_been_written(codec: Codec) -> None:
-    audio, out = stereo(0.3), io.BytesIO()
+    audio, out = panned(1, 0.5), io.BytesIO()
     thin(io.BytesIO(codec.encode(audio, 48000, components=60)), out, codec.tables, 20)
     assert out.getvalue() == codec.encode(audio, 48000, components=20)
 
 
-@pytest.mark.parametrize("kilobits", [2.0, 6.0])
-def test_it_goes_with_a_bitrate_and_with_a_cap(codec: Codec, kilobits: float) -> None:
-    data = codec.encode(stereo(0.2), 48000, bitrate=kilobits)
+@pytest.mark.parametrize("kilobits", [2.0, 5.0])
+def test_it_goes_with_a_bitrate_with_a_cap_and_with_rdoq(codec: Codec, kilobits: float) -> None:
+    audio = np.stack([ONE + 0.3 * TWO, ONE - 0.3 * TWO], 1)
+    data = codec.encode(audio, 48000, bitrate=kilobits)
     assert len(data) * 8 / SECONDS / 1000 == pytest.approx(kilobits, rel=0.1)
     out = io.BytesIO()
-    codec.encode_stream([stereo(0.2)], 48000, 2, out, step=-16, cap=kilobits, packet=32)
-    packets = read(out.getvalue(), codec)[1]
-    assert any(packet.coarser for packet in packets) and any(packet.side for packet in packets)
+    codec.encode_stream([audio], 48000, 2, out, step=-16, cap=kilobits, packet=32)
+    reader = Reader.from_bytes(out.getvalue(), codec.tables)
+    packets = list(reader.packets())
+    assert reader.report.exact and any(packet.coarser for packet in packets)
     for found in packets:
         assert found.total_bytes * 8 <= kilobits * 1000 * found.frames * 2048 / 48000
-
-
-@pytest.mark.parametrize(
-    ("loudness", "layout"), [(1.0, Layout.DISCRETE), (0.6, Layout.DISCRETE), (0.3, Layout.MID_SIDE)]
-)
-def test_a_loud_side_makes_two_channels_of_their_own(codec: Codec, loudness: float, layout: Layout) -> None:
-    audio = stereo(loudness)
-    data = codec.encode(audio, 48000)
-    header, packets = read(data, codec)
-    assert header.layout == layout and header.side_steps == (layout == Layout.MID_SIDE)
-    for mode, asked in (("left-right", Layout.DISCRETE), ("mid-side", Layout.MID_SIDE)):
-        other = codec.encode(audio, 48000, stereo=mode)
-        assert Header.parse(other).layout == asked and (other == data) == (asked == layout)
-    if layout == Layout.DISCRETE:
-        for channel in range(2):
-            alone = read(codec.encode(audio[:, channel], 48000), codec)[1]
-            for one, both in zip(alone, packets, strict=True):
-                assert one.codes is not None and both.codes is not None
-                assert np.array_equal(one.codes[0], both.codes[channel])
-
-
-def test_how_it_is_arranged_is_told_by_its_beginning(codec: Codec) -> None:
-    wide, narrow = stereo(1.0), stereo(0.2)
-    for beginning, rest, layout in ((wide, narrow, Layout.DISCRETE), (narrow, wide, Layout.MID_SIDE)):
-        blocks = [beginning] * 4 + [rest] * 4
-        assert arranged(blocks, 48000, 2, "auto")[0] == layout
-        found = list(arranged(iter(blocks), 48000, 2, "auto")[1])
-        assert len(found) == 8 and np.array_equal(np.concatenate(found), np.concatenate(blocks))
-    assert arranged([wide], 48000, 2, "auto", live=True)[0] == Layout.MID_SIDE
-    assert arranged([wide[:0]], 48000, 2, "auto")[0] == Layout.MID_SIDE
-    with pytest.raises(UsageError, match="left-right"):
-        codec.encode(wide, 48000, stereo="joint")
-
-
-def test_left_and_right_stay_where_they_are(codec: Codec) -> None:
-    audio = np.stack([MID, np.zeros_like(MID)], 1).astype(np.float32)
-    decoded, _ = codec.decode(codec.encode(audio, 48000))
-    left, right = np.square(decoded).mean(0)
-    assert left > 10 * right
+    assert len(codec.encode(audio, 48000, rdoq=True)) < len(codec.encode(audio, 48000))

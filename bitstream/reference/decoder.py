@@ -75,6 +75,7 @@ def read_header(data: bytes) -> tuple[dict, int]:
     head["source"] = head["source"] or head["rate"]
     head["step"] = head["step"] // 2 if head["step"] % 2 == 0 else -(head["step"] + 1) // 2
     head["channels"], layout = (flags & 7) + 1, flags >> 3 & 3
+    head["linked"] = layout == 1
     check((layout == 0) == (head["channels"] == 1) and layout < 3, "the layout")
     check(layout != 1 or head["channels"] == 2, "the layout")
     bounds = {
@@ -88,15 +89,11 @@ def read_header(data: bytes) -> tuple[dict, int]:
     check(pos + 24 <= end, "the header is too short")
     head["tables"] = data[pos + 16 : pos + 24]
     pos += 24
-    head["crc"], head["sides"] = zlib.crc32(data[core:pos]), False
+    head["crc"] = zlib.crc32(data[core:pos])
     while pos < end:
         kind, pos = varint(body, pos)
         length, pos = varint(body, pos)
-        check(kind == 1 or kind % 2 == 0, "a critical field")
-        check(pos + length <= end, "an overlong field")
-        if kind == 1:
-            check(length == 0 and layout == 1 and not head["sides"], "the field of the side's step")
-            head["sides"] = True
+        check(kind % 2 == 0 and pos + length <= end, "a critical or overlong field")
         pos += length
     return head, end + 4
 
@@ -198,13 +195,12 @@ def clip(x: int, low: int, high: int) -> int:
 
 
 class PacketDecoder:
-    """Decodes payloads with one set of tables at one step, and one of the other channels."""
+    """Decodes payloads with one set of tables at one step; channels may be linked."""
 
-    def __init__(self, tables: Table, steps: tuple[int, int], components: int) -> None:
-        for step in steps:
-            check(step in tables["steps"], "a step that the tables do not know")
-        self.t, self.steps, self.components = tables, steps, components
-        self.places = [tables["steps"].index(step) for step in steps]
+    def __init__(self, tables: Table, step: int, components: int, linked: bool) -> None:
+        check(step in tables["steps"], "a step that the tables do not know")
+        self.t, self.step, self.components, self.linked = tables, step, components, linked
+        self.s = tables["steps"].index(step)
         self.width = len(tables["row_of"]) // len(tables["steps"])
         check(components <= self.width, "more components than the tables have")
         self.starts = [0]
@@ -222,10 +218,9 @@ class PacketDecoder:
         self.B = [[[0] * (2 * self.N) for _ in range(frames)] for _ in range(channels)]
         codes = [[[0] * self.components for _ in range(frames)] for _ in range(channels)]
         for c in range(self.components):
+            row = self.t["row_of"][self.s * self.width + c]
             before: list[tuple[int, int, int]] | None = None
             for channel in range(channels):
-                self.s, self.step = self.places[channel > 0], self.steps[channel > 0]
-                row = self.t["row_of"][self.s * self.width + c]
                 if row >= 0:
                     line = self.run([row] * frames, [0] * frames)
                 else:
@@ -293,11 +288,11 @@ class PacketDecoder:
         if level:
             d = 16 >> level
             x = [number for j in (-1, 1, -3, 3) for number in at(known, t + j * d)]
-        if channel and before is not None:
+        if channel and self.linked and before is not None:
             y = [number for j in (0, -1, 1) for number in at(before, t + j)[:2]]
         z[level] = 64
         z[5:9] = [64 * edge for edge in (t - 1 < 0, t + 1 > last, t - 2 < 0, t + 2 > last)]
-        z[9], z[10] = 64 * (channel > 0), 8 * self.step
+        z[9], z[10] = 64 * (channel > 0 and self.linked), 8 * self.step
         g = list(self.A[channel][t])
         for inputs, name in ((x, "beside"), (y, "across"), (z, "state")):
             for j, number in enumerate(inputs):
@@ -340,7 +335,7 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
     """The integers [frame][channel][component] of a whole file and their hash; Invalid if anything in it is."""
     head, pos = read_header(data)
     check(tables_id(tables) == head["tables"], "the file needs other tables")
-    decoders: dict[tuple[int, int], PacketDecoder] = {}
+    decoders: dict[int, PacketDecoder] = {}
     channels, full, width = head["channels"], head["frames"], head["components"]
     whole: list[list[list[int]]] = []
     count, ended = 0, False
@@ -351,9 +346,8 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
         kind, size, more = word & 3, word >> 3, 0
         if word & 4:
             more, pos = varint(data, pos)
-            check(1 <= more < 128 * (64 if head["sides"] else 1) * full and kind != 3, "the length or step of a packet")
-        coarser, side = divmod(more // full, 64) if head["sides"] else (more // full, 0)
-        frames, step = more % full or full, head["step"] + coarser
+            check(1 <= more < 128 * full and kind != 3, "the length or step of a packet")
+        frames, step = more % full or full, head["step"] + more // full
         payload = data[pos + 4 : pos + 4 + size]
         check(len(payload) == size and pos + 4 <= len(data), "the file ends inside a packet")
         check(size <= (65536 if kind == 3 else max(65536, 8 * channels * full * width + 16)), "a payload's size")
@@ -365,15 +359,14 @@ def decode(data: bytes, tables: Table) -> tuple[list[list[list[int]]], str]:
             break
         check(not ended, "a packet after a short one")
         count, ended = count + 1, frames < full
-        check(step + side <= 63, "a packet's step")
+        check(step <= 63, "a packet's step")
         if kind == 1:
             check(size == 0, "a zero packet's payload")
             codes = [[[0] * width for _ in range(frames)] for _ in range(channels)]
         else:
-            steps = step, step + side
-            if steps not in decoders:
-                decoders[steps] = PacketDecoder(tables, steps, width)
-            codes = decoders[steps].decode(payload, channels, frames if kind == 0 else 1)
+            if step not in decoders:
+                decoders[step] = PacketDecoder(tables, step, width, head["linked"])
+            codes = decoders[step].decode(payload, channels, frames if kind == 0 else 1)
             if kind == 2:
                 codes = [lines * frames for lines in codes]
         whole += [[codes[channel][t] for channel in range(channels)] for t in range(frames)]

@@ -67,9 +67,10 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--stereo",
-        choices=("auto", "left-right", "mid-side"),
+        choices=("auto", "joint", "separate"),
         default="auto",
-        help="how two channels are coded: each by itself, as mid and side, or (auto) as their first 16 s suggest",
+        help="how two channels are coded: with an envelope and a level each and all else in common, each by itself, or"
+        " (auto) as their first 16 s suggest",
     )
     parser.add_argument(
         "--cbr-ish", type=number(0.05, 1000), metavar="K", help="kbit/s that no packet may exceed: for live use"

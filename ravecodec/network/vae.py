@@ -108,6 +108,20 @@ class RaveNet(nn.Module):
             scale = _replaced(scale, self.source, noise.expand(len(mean), -1, mean.shape[2]))
         return Posterior(mean, scale, self.single)
 
+    @property
+    def places(self) -> bool:
+        """Whether an envelope and a level, apart from all else, tell where in a stereo sound a source is."""
+        return self.envelope is not None and self.gain is not None
+
+    def joined(self, means: np.ndarray) -> np.ndarray:
+        """Posterior means [3, latents, frames] of left, right and their mean as those of two channels [2, ...].
+
+        Envelope and level are a channel's own, all else is that of the mean.
+        """
+        channels = np.repeat(means[2:], 2, 0)
+        channels[:, self.contour.start :] = means[:2, self.contour.start :]
+        return channels
+
     def held(self, means: np.ndarray) -> np.ndarray:
         """Posterior means [channels, latents, frames] as they are sent: see `Pitch.held`."""
         if self.pitch is None:

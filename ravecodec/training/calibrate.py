@@ -19,6 +19,7 @@ from ..modelfile import Model, load_model, save_model
 from ..network.config import NetworkConfig
 from ..network.pitch import LATENTS, SLOTS
 from ..network.vae import RaveNet
+from ..stereo import with_mean
 from . import checkpoint, context
 from .stereo import pair
 from .store import Excerpt, Store
@@ -41,7 +42,7 @@ class Statistics:
     """Posterior means [frames, latents] (float32) and the mean of the posterior variance [latents].
 
     `lengths` are the frames of each excerpt, `pairs` the means [2, frames, latents] of both channels of stereo sounds,
-    as these are coded.
+    as these are coded jointly.
     """
 
     means: np.ndarray
@@ -232,9 +233,10 @@ def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt]) -> Statisti
         means.append(net.held(posterior.mean.numpy())[0].T)
         variance += posterior.scale[0].square().sum(1).numpy()
         frames += len(means[-1])
-        if number % STAGED == STAGED - 1:
-            staged = pair(sound, before, store.rate, dice)
-            pairs.append(net.held(net.encode(_whole(staged.T, hop)).mean.numpy()).swapaxes(1, 2))
+        if number % STAGED == STAGED - 1 and net.places:
+            staged = with_mean(pair(sound, before, store.rate, dice))
+            means_of_three = net.encode(_whole(staged.T, hop)).mean.numpy()
+            pairs.append(net.held(net.joined(means_of_three)).swapaxes(1, 2))
         before = sound
     if not frames:
         raise ValueError(f"{store.folder}: no held-out sound; the store is too small to calibrate on")

@@ -21,7 +21,6 @@ FRAMES = 64  # of a packet to train on
 CLASSES = 88
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
-TOGETHER, APART = 0.4, (4, 28)  # how often both channels have one step; else a side's is coarser by so much
 GOING_ON = 0.4  # of the usual learning rate, for a network that knows something already
 RARE = 1e-3  # share of a component's values that may lie beyond the largest that the network is told
 
@@ -97,7 +96,7 @@ def train_network(
 def _batches(
     parts: list[np.ndarray], steps: list[int], updates: int, packets: int, dice: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Random packets of one length and number of channels, quantised at random steps; those of sides are coarser."""
+    """Random packets of one length and one number of channels, quantised at random steps."""
     share = np.array([p.shape[0] * p.shape[1] for p in parts], dtype=np.float64)
     longest = min(FRAMES, *(p.shape[1] for p in parts))
     for number in range(updates):
@@ -107,13 +106,8 @@ def _batches(
         count = max(1, packets * FRAMES // (len(part) * length)) if length > 8 else packets * 4
         starts = dice.integers(part.shape[1] - length + 1, size=count)
         batch = np.stack([part[:, s : s + length] for s in starts])
-        if len(part) > 1 and number % 3 == 0:
-            # Staged sounds are of one kind: recordings have sides that follow their mid less.
-            batch[:, 0] = np.roll(batch[:, 0], 1, 0)
-        step = np.repeat(dice.choice(steps, size=(count, 1)), len(part), 1).astype(np.float64)
-        apart = dice.integers(APART[0], APART[1] + 1, size=(count, 1)) * (dice.random((count, 1)) > TOGETHER)
-        step[:, 1:] = np.minimum(step[:, 1:] + apart, max(steps))
-        codes = np.rint(batch / 2 ** (step / 8)[..., None, None])
+        step = dice.choice(steps, size=count).astype(np.float64)
+        codes = _integers(batch, step)
         yield torch.from_numpy(codes.astype(np.float32)), torch.from_numpy(step.astype(np.float32))
 
 
@@ -127,6 +121,7 @@ def fit_tables(
 ) -> Tables:
     """Entropy tables with a context network for latents [channels, frames, D] in units of the step at q = 0.
 
+    Where there are two channels they are coded jointly: the second as differences of integers from the first.
     Components that are nearly always zero keep a fixed row for each step. The network learns from `more` latents too;
     how sure it may be of its predictions is counted on `parts` alone. It may go on from a `beginning`. Deterministic
     for a seed and one number of threads.
@@ -167,13 +162,22 @@ def fit_tables(
     )  # fmt: skip
 
 
+def _integers(packets: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Packets [B, channels, T, N] at steps [B] as they are coded: a second channel as differences from the first."""
+    codes: np.ndarray = np.rint(packets / 2 ** (step / 8)[:, None, None, None])
+    codes[:, 1:] -= codes[:, :1]
+    return codes
+
+
 def _meet(net: ContextNet, parts: list[np.ndarray], step: int) -> np.ndarray:
     """Class, eighth and integer less whole mean [n, 3] of everything at a step."""
     met = []
     for group in _packets(parts).values():
         for first in range(0, len(group), 32):
-            codes = torch.from_numpy(np.rint(np.stack(group[first : first + 32]) / 2 ** (step / 8)).astype(np.float32))
-            mean, level = net(codes, torch.full(codes.shape[:2], float(step)))
+            batch = np.stack(group[first : first + 32])
+            steps = np.full(len(batch), float(step))
+            codes = torch.from_numpy(_integers(batch, steps).astype(np.float32))
+            mean, level = net(codes, torch.from_numpy(steps.astype(np.float32)))
             eighths = torch.floor(mean * 8 + 0.5).long()
             number = torch.floor((level - FINEST) * 8 + 0.5).long().clamp(0, CLASSES - 1)
             offset = codes.permute(3, 0, 1, 2).long() - (eighths >> 3)

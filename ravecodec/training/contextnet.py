@@ -87,9 +87,9 @@ class ContextNet(nn.Module):
         self.straight[np.ix_(mine, np.arange(AROUND_SIZE), mine)] = straight
 
     def forward(self, codes: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [B, channels, T, N] and steps [B, channels] to mean and log2 scale [N, B, channels, T], in integers."""
+        """Codes [B, channels, T, N] and steps [B] to mean and log2 scale [N, B, channels, T], in integers."""
         batch, channels, frames, parts = codes.shape
-        unit = self.size / 2 ** (step[..., None] / 8)  # [B, channels, N]
+        unit = self.size / 2 ** (step[:, None] / 8)  # [B, N]
         known = self._features(codes, unit)  # [N, B, channels, T + margins, 3]
         spread = order(frames)
 
@@ -103,7 +103,7 @@ class ContextNet(nn.Module):
         about = torch.tensor(_by_frame(spread.about, spread.frames) / EXISTS, dtype=torch.float32)
         about = about.expand(parts, batch, channels, frames, -1).clone()
         about[:, :, 1:, :, -1] = 1
-        state = torch.cat([about, (step / 8)[None, ..., None, None].expand(parts, -1, -1, frames, 1)], -1)
+        state = torch.cat([about, (step / 8)[None, :, None, None, None].expand(parts, -1, channels, frames, 1)], -1)
 
         def grid(weight: Tensor) -> Tensor:
             return _on_grid(weight, WEIGHT, -127, 127)
@@ -124,20 +124,17 @@ class ContextNet(nn.Module):
         ]
         out = out + torch.stack(lower, 2).view(batch, channels, frames, parts, 2).permute(3, 0, 1, 2, 4)
         out = out + self.base[:, None, None, None]
-        unit = unit.permute(2, 0, 1)[..., None]
+        unit = unit.T[:, :, None, None]
         return out[..., 0] * unit, out[..., 1] + torch.log2(unit)
 
     def _features(self, codes: Tensor, unit: Tensor) -> Tensor:
         """Value, magnitude and presence of each frame, with empty frames around."""
-        place = torch.floor(codes * (16 / unit)[:, :, None] + 0.5).clamp(-VALUE_MAX, VALUE_MAX).long() + VALUE_MAX
+        place = torch.floor(codes * (16 / unit)[:, None, None] + 0.5).clamp(-VALUE_MAX, VALUE_MAX).long() + VALUE_MAX
         found = F.pad(self.table[place], (0, 1), value=EXISTS / 16)
         return F.pad(found.permute(3, 0, 1, 2, 4), (0, 0, MARGIN, MARGIN))
 
     def bits(self, codes: Tensor, step: Tensor) -> Tensor:
-        """Bits [N, B, channels, T] of codes under two logistic distributions of one mean, one wider than the other.
-
-        Codes and steps are shaped as for `forward`.
-        """
+        """Bits [N, B, channels, T] of codes under two logistic distributions of one mean, one wider than the other."""
         mean, level = self(codes, step)
         scale = (0.55 * torch.exp2(level)).clamp(0.02, 1e4)
         distance = (codes.permute(3, 0, 1, 2) - mean).abs()

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..audio import from_mid_side, to_mid_side
-from ..stereo import NARROW
-
 ECHOES = 12
 LONGEST = 0.08  # seconds until the last echo
-NARROWEST = 22.0  # dB of mid over side, at most
+WIDEST, NARROWEST = 0.0, 25.0  # dB of the channels' sum over their difference
 
 
 def pair(first: np.ndarray, second: np.ndarray, rate: int, dice: np.random.Generator) -> np.ndarray:
-    """Two mono sounds on a stage, wider or narrower, float32 [n, 2] as the codec would code them.
-
-    Left and right where the side is strong, else mid and side.
-    """
+    """Left and right float32 [n, 2] of two mono sounds on a stage that is wider or narrower."""
     sound = stage(first, second, rate, dice)
-    wanted = float(dice.uniform(0, NARROWEST))
-    mid, side = np.square(sound, dtype=np.float64).sum(0) + 1e-9
-    sound[:, 1] *= np.sqrt(mid / side) * 10 ** (-wanted / 20)
-    return sound if wanted >= NARROW else from_mid_side(sound)
+    mid, side = sound.mean(1, keepdims=True), (sound[:, :1] - sound[:, 1:]) / 2
+    loudness = np.square([mid, side], dtype=np.float64).sum((1, 2)) + 1e-9
+    side *= np.sqrt(loudness[0] / loudness[1]) * 10 ** (-float(dice.uniform(WIDEST, NARROWEST)) / 20)
+    return np.concatenate([mid + side, mid - side], 1)
 
 
 def stage(first: np.ndarray, second: np.ndarray, rate: int, dice: np.random.Generator) -> np.ndarray:
-    """Mid and side float32 [n, 2] of two mono sounds on a stage, n the samples of the first.
+    """Left and right float32 [n, 2] of two mono sounds on a stage, n the samples of the first.
 
-    The first stands near the middle, the second somewhere and softer; both come back from all sides. That makes a side
-    that follows its mid in level and hardly in phase, like that of most recordings.
+    The first stands near the middle, the second somewhere and softer; both come back from all sides.
     """
     sound = np.zeros((len(first), 2), np.float32)
     for source, level, width in ((first, 1.0, 0.15), (second, float(dice.uniform(0, 0.7)), 1.0)):
@@ -40,4 +33,4 @@ def stage(first: np.ndarray, second: np.ndarray, rate: int, dice: np.random.Gene
             heard = source[: max(0, len(sound) - delay)]
             pan = np.array([np.cos(place), np.sin(place)]) * level * gain
             sound[delay : delay + len(heard)] += heard[:, None] * pan.astype(np.float32)
-    return to_mid_side(sound / max(1.0, float(np.abs(sound).max(initial=0))))
+    return sound / max(1.0, float(np.abs(sound).max(initial=0)))
