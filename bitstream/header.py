@@ -28,6 +28,7 @@ USUAL_RATE, USUAL_HOP, USUAL_LATENTS = 48000, 2048, 128
 
 FIELD_MODEL_NAME = 2  # optional fields have even types, critical ones odd
 FIELD_TAG = 4
+FIELD_COHERENCE = 8
 
 
 class Layout(IntEnum):
@@ -50,8 +51,9 @@ class Header:
     """Everything known before the first packet; FormatError when a field is impossible.
 
     `samples` is per channel, at `source_rate`, None when unknown (a pipe). `step` is the global step index in
-    eighths of an octave. `fidelity` is kept to a millionth. `unknown` holds optional fields of later
-    versions as (type, bytes), so that a tool that rewrites the header keeps them.
+    eighths of an octave. `fidelity` is kept to a millionth, `coherence` (0 to 1: how much of the noise both channels
+    have in common; None: not stated) to a 255th. `unknown` holds optional fields of later versions as (type, bytes), so
+    that a tool that rewrites the header keeps them.
     """
 
     components: int
@@ -72,6 +74,7 @@ class Header:
     hop: int = USUAL_HOP
     latents: int = USUAL_LATENTS
     unknown: tuple[tuple[int, bytes], ...] = ()
+    coherence: float | None = None
 
     def __post_init__(self) -> None:
         _bounded("rate", self.rate, 1, 1 << 20)
@@ -91,6 +94,10 @@ class Header:
                 raise FormatError(f"header: fidelity {self.fidelity} is not in 0..1")
             ppm = max(1, round(self.fidelity * PPM))
             object.__setattr__(self, "fidelity", ppm / PPM)
+        if self.coherence is not None:
+            if not 0 <= self.coherence <= 1:
+                raise FormatError(f"header: coherence {self.coherence} is not in 0..1")
+            object.__setattr__(self, "coherence", round(self.coherence * 255) / 255)
         _bounded("layout", self.layout, 0, max(Layout))
         object.__setattr__(self, "layout", Layout(self.layout))
         object.__setattr__(self, "fidelity_rule", FidelityRule(self.fidelity_rule))
@@ -102,7 +109,7 @@ class Header:
             raise FormatError("header: a model id has 16 bytes and a tables id 8")
         if any(not key or "=" in key for key in self.tags):
             raise FormatError("header: a tag's name is empty or holds '='")
-        if any(kind & 1 or kind in (FIELD_MODEL_NAME, FIELD_TAG) for kind, _ in self.unknown):
+        if any(kind & 1 or kind in (FIELD_MODEL_NAME, FIELD_TAG, FIELD_COHERENCE) for kind, _ in self.unknown):
             raise FormatError("header: `unknown` may hold only optional fields")
 
     @property
@@ -155,6 +162,8 @@ class Header:
         if self.model_name:
             fields.append(_field(FIELD_MODEL_NAME, _to_utf8(self.model_name)))
         fields += [_field(FIELD_TAG, _to_utf8(f"{key}={value}")) for key, value in self.tags.items()]
+        if self.coherence is not None:
+            fields.append(_field(FIELD_COHERENCE, bytes([round(self.coherence * 255)])))
         fields += [_field(kind, data) for kind, data in self.unknown]
         body = b"".join(fields)
         if len(body) > MAX_FIELDS:
@@ -278,6 +287,7 @@ def _read_core(data: bytes, pos: int) -> tuple[int, dict]:
 def _read_fields(data: bytes, pos: int) -> dict:
     """The optional fields that follow the core."""
     name: str | None = None
+    coherence: float | None = None
     tags: dict[str, str] = {}
     unknown: list[tuple[int, bytes]] = []
     while pos < len(data):
@@ -296,11 +306,15 @@ def _read_fields(data: bytes, pos: int) -> dict:
             tags[key] = value
         elif kind == FIELD_MODEL_NAME:
             raise FormatError("header: the model is named twice")
+        elif kind == FIELD_COHERENCE:
+            if coherence is not None or len(content) != 1:
+                raise FormatError("header: the coherence is not one byte, or stands twice")
+            coherence = content[0] / 255
         elif kind & 1:
             raise UnsupportedError(f"the header holds the critical field {kind}, unknown to this reader")
         else:
             unknown.append((kind, content))
-    return {"model_name": name or "", "tags": tags, "unknown": tuple(unknown)}
+    return {"model_name": name or "", "tags": tags, "unknown": tuple(unknown), "coherence": coherence}
 
 
 def _from_utf8(data: bytes) -> str:

@@ -176,6 +176,7 @@ def files() -> Iterator[tuple[str, bytes]]:
         tags={"title": "Ä=B", "artist": ""}, unknown=((6, b"later"), (1000, b"")),
     )  # fmt: skip
     yield "all-fields", _write(about, mono)
+    yield "coherence", _write(replace(stereo, coherence=0.6), noise(2, (2, 20, 8)))
     wide = replace(usual, components=COMPONENTS, samples=None)
     for name, known in (("context", networked()), ("extreme-context", networked(True))):
         yield f"{name}-mono", _write(wide, noise(11, (1, 100, COMPONENTS)), tables=known)

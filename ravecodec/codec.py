@@ -137,10 +137,13 @@ class Codec:
         if quality is not None:
             fidelity, step = quality_point(quality, self.model.notes, self.tables.steps.tolist())
         packet = packet or (1 if live else packet_frames(None if cap else samples, rate))
-        if not self.network.places:
+        if not self.network.places and stereo != "separate":
+            if stereo == "joint":
+                raise UsageError(f"model {self.name!r} has no envelopes by which joint channels could be told apart")
             stereo = "separate"
-        layout, blocks = arranged(blocks, rate, channels, stereo, live)
+        layout, coherence, blocks = arranged(blocks, rate, channels, stereo, live)
         header = self._header(rate, channels, layout, samples, fidelity, components, step, rule, tags, packet)
+        header = replace(header, coherence=coherence)
         quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0, layout)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))

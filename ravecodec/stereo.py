@@ -12,43 +12,76 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from bitstream import Layout
 
 from .audio import Samples
 from .errors import UsageError
+from .network.noise import seeded_noise
 
 MODES = ("auto", "joint", "separate")
 ALIKE = 0.1  # correlation of the channels from which on they are coded jointly
+CHANNEL_SEED = 0x632BE5  # sets the noise of one channel apart from that of the next
 HEARD = 16.0  # seconds from which that is told: no longer than what the encoder waits for anyway
 
 
 def arranged(
     blocks: Iterable[Samples], rate: int, channels: int, mode: str = "auto", live: bool = False
-) -> tuple[Layout, Iterator[Samples]]:
-    """The layout of blocks of sound [n, channels], and the same blocks, of which the first are looked at.
+) -> tuple[Layout, float | None, Iterator[Samples]]:
+    """The layout of blocks of sound [n, channels], the coherence of jointly coded channels, and the same blocks.
 
-    `mode` is one of `MODES`; "auto" looks at the sound, but at live sound, which is coded jointly. UsageError for any
-    other.
+    The first blocks are looked at, but not of live sound, which is coded jointly, and whose coherence is not known.
+    `mode` is one of `MODES`; UsageError for any other.
     """
     if mode not in MODES:
         raise UsageError(f"stereo is {', '.join(MODES[:-1])} or {MODES[-1]}, not {mode!r}")
     rest = iter(blocks)
     if channels != 2:
-        return (Layout.MONO if channels == 1 else Layout.DISCRETE), rest
-    if mode != "auto" or live:
-        return (Layout.DISCRETE if mode == "separate" else Layout.JOINT), rest
+        return (Layout.MONO if channels == 1 else Layout.DISCRETE), None, rest
+    if mode == "separate" or live:
+        return (Layout.DISCRETE if mode == "separate" else Layout.JOINT), None, rest
     taken: list[Samples] = []
-    power, common, left = 0.0, 0.0, round(HEARD * rate)
+    whole, upper, left = Correlation(), Correlation(), round(HEARD * rate)
     for block in rest:
         taken.append(block)
         heard = block[:left].astype(np.float64)
-        power += np.square(heard).sum() / 2
-        common += heard.prod(1).sum()
+        whole.add(heard)
+        upper.add(np.diff(heard, axis=0))  # what has no waveform of its own is mostly there
         left -= len(block)
         if left <= 0:
             break
-    return (Layout.JOINT if common >= ALIKE * power else Layout.DISCRETE), chain(taken, rest)
+    if mode == "auto" and whole.value < ALIKE:
+        return Layout.DISCRETE, None, chain(taken, rest)
+    return Layout.JOINT, max(0.0, upper.value), chain(taken, rest)
+
+
+class Correlation:
+    """Of two channels [n, 2], block by block; that of silence is 1."""
+
+    def __init__(self) -> None:
+        self._products = np.zeros(3)  # of the first with itself, the second with itself, and both
+
+    def add(self, block: np.ndarray) -> None:
+        """Go on with a block."""
+        first, second = block.T
+        self._products += (first @ first, second @ second, first @ second)
+
+    @property
+    def value(self) -> float:
+        """From -1 to 1."""
+        first, second, both = self._products.tolist()
+        return float(both / (first * second) ** 0.5) if first * second > 0 else 1.0
+
+
+def shared_noise(seed: int, coherence: float | None, bands: int, first: int, length: int) -> Tensor:
+    """Uniform noise [2, bands, length] for two channels that have so much of it in common (None: all)."""
+    left = seeded_noise(seed, bands, first, length)
+    if coherence is None:
+        return torch.stack([left, left])
+    own, drawn = (seeded_noise(seed + n * CHANNEL_SEED, bands, first, length) for n in (1, 2))
+    return torch.stack([left, torch.where(drawn < 2 * coherence - 1, left, own)])
 
 
 def with_mean(block: Samples) -> Samples:
@@ -56,11 +89,6 @@ def with_mean(block: Samples) -> Samples:
     return np.concatenate([block, block.mean(1, keepdims=True, dtype=np.float32)], 1)
 
 
-def differences(codes: np.ndarray) -> np.ndarray:
-    """Integers [2, ...] of two channels with the second one's as differences from the first's."""
-    return np.stack([codes[0], codes[1] - codes[0]])
-
-
 def sums(codes: np.ndarray) -> np.ndarray:
-    """The way back from `differences`."""
+    """Integers [2, ...] of two channels from those of the first and the second's differences from them."""
     return np.stack([codes[0], codes[0] + codes[1]])

@@ -16,13 +16,12 @@ from .basis import Basis
 from .network.noise import seeded_noise
 from .network.phase import SEGMENT, SETTLE, history
 from .network.vae import RaveNet
-from .stereo import sums
+from .stereo import CHANNEL_SEED, shared_noise, sums
 from .workers import side_by_side
 
 CONCEALMENT = 0.7  # a lost packet's components shrink by this factor a frame, towards the mean
 GLIDE = 32  # frames after which what stood before a lost packet is not heard any more: 0.7 ** 32 is 1e-5
 PARTS, FEWEST, MOST = 4, 2 * GRAIN, 8 * GRAIN  # blocks that a sound is cut into at least; frames that these have
-CHANNEL_SEED = 0x632BE5  # sets the noise of one channel apart from that of the next
 
 
 def block_frames(frames: int | None) -> int:
@@ -132,9 +131,11 @@ class Synthesis:
             source = latents[:, self.network.source, self._back - (start - past) :]
         latents = latents[..., self._back - self.preroll :]
         first, length = begin * config.decimation, latents.shape[-1] * config.decimation
-        # Channels that are coded jointly have one noise, so that what is in the middle stays there.
-        apart = 0 if self.header.layout == Layout.JOINT else CHANNEL_SEED
-        seeds = [self.header.seed + apart * channel for channel in range(self.header.channels)]
-        noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
+        header = self.header
+        if header.layout == Layout.JOINT:
+            noise = shared_noise(header.seed, header.coherence, config.bands, first, length)
+        else:
+            seeds = [header.seed + CHANNEL_SEED * channel for channel in range(header.channels)]
+            noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
         sound = self.network.render(latents, noise, source, past, begin, step)[0][:, 0]
         return np.ascontiguousarray(sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T)

@@ -52,6 +52,7 @@ def headers(draw: st.DrawFn) -> Header:
         hop=2048 if usual else draw(st.integers(1, 1 << 16)),
         latents=latents,
         unknown=tuple(draw(st.lists(unknown_fields, max_size=2))),
+        coherence=draw(st.none() | st.floats(0, 1)),
     )
 
 
@@ -116,8 +117,12 @@ def test_unknown_fields() -> None:
     [
         b"\x04\x01a", b"\x04\x03a=b\x04\x03a=c", b"\x04\x02=b", b"\x04\x03a=\xff",
         b"\x02\x01x", b"\x06\xff\x7fa", b"\x06", b"\x86\x00\x00",
+        b"\x08\x00", b"\x08\x02aa", b"\x08\x01a\x08\x01a",
     ],
-    ids=["no =", "twice", "no name", "not UTF-8", "model twice", "too long", "cut", "long number"],
+    ids=[
+        "no =", "twice", "no name", "not UTF-8", "model twice", "too long", "cut", "long number", "no coherence",
+        "two bytes of coherence", "coherence twice",
+    ],
 )  # fmt: skip
 def test_malformed_fields(tail: bytes) -> None:
     with pytest.raises(FormatError):
@@ -142,6 +147,7 @@ def test_any_sealed_bytes_parse_or_raise_a_typed_error(noise: bytes, kept: int, 
         {"frames_per_packet": 1025}, {"fidelity": 1.5}, {"seed": 1 << 32}, {"model_id": b"short"},
         {"components": 128, "channels": 8, "layout": Layout.DISCRETE, "frames_per_packet": 1024},
         {"tags": {"a=b": "c"}}, {"tags": {"": "c"}}, {"unknown": ((5, b""),)}, {"fidelity": float("nan")},
+        {"coherence": -0.1}, {"coherence": 1.1}, {"coherence": float("nan")},
     ],
 )  # fmt: skip
 def test_impossible_fields_are_refused(wrong: dict) -> None:

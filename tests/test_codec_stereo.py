@@ -11,7 +11,7 @@ from sounds import glide
 from bitstream import Header, Layout, Reader, thin
 from ravecodec.codec import Codec, load
 from ravecodec.errors import UsageError
-from ravecodec.stereo import HEARD, arranged, differences, sums
+from ravecodec.stereo import HEARD, arranged, shared_noise, sums
 
 SECONDS = 4
 ONE, TWO = (glide(seed, SECONDS * 48000).astype(np.float32) for seed in (3, 5))
@@ -57,7 +57,7 @@ def test_two_jointly_coded_channels_share_what_has_no_place(codec: Codec) -> Non
     assert header.layout == Layout.JOINT
     own = np.abs(codec.basis.vectors[: header.components]).argmax(1) >= codec.network.contour.start
     assert not codes[1][:, ~own].any() and codes[1][:, own].any()
-    assert np.array_equal(sums(differences(codes)), codes)
+    assert np.array_equal(sums(codes)[1] - sums(codes)[0], codes[1])
 
 
 def test_channels_with_nothing_in_common_are_coded_as_if_each_were_alone(codec: Codec) -> None:
@@ -80,13 +80,32 @@ def test_how_it_is_coded_is_told_by_its_beginning(codec: Codec) -> None:
     for first, rest, layout in ((wide, narrow, Layout.DISCRETE), (narrow, wide, Layout.JOINT)):
         blocks = [first] * times + [rest] * times
         assert arranged(blocks, 48000, 2)[0] == layout
-        found = list(arranged(iter(blocks), 48000, 2)[1])
+        found = list(arranged(iter(blocks), 48000, 2)[2])
         assert np.array_equal(np.concatenate(found), np.concatenate(blocks))
     assert arranged([opposed], 48000, 2)[0] == Layout.DISCRETE
     assert arranged([opposed], 48000, 2, live=True)[0] == Layout.JOINT
     assert arranged([wide[:0]], 48000, 2)[0] == arranged([0 * wide], 48000, 2)[0] == Layout.JOINT
     with pytest.raises(UsageError, match="joint or separate"):
         codec.encode(wide, 48000, stereo="mid-side")
+
+
+def test_channels_have_as_much_noise_in_common_as_they_are_alike(codec: Codec) -> None:
+    for wanted in (None, 0.0, 0.3, 0.8, 1.0):
+        left, right = shared_noise(7, wanted, 4, -5, 20000).numpy()
+        found = np.corrcoef(left.ravel(), right.ravel())[0, 1]
+        assert found == pytest.approx(1 if wanted is None else wanted, abs=0.02)
+        assert np.abs(np.sort(right.ravel()) - np.linspace(-1, 1, right.size)).max() < 0.02  # as uniform as it was
+        again = shared_noise(7, wanted, 4, 95, 100).numpy()
+        assert np.array_equal(again[1], right[:, 100:200])
+    dice = np.random.default_rng(0)
+    common, one, two = dice.normal(size=(3, 96000)).astype(np.float32) * 0.05
+    for share in (0.2, 0.5, 0.9):
+        audio = np.stack([share**0.5 * common + (1 - share) ** 0.5 * other for other in (one, two)], 1)
+        data = codec.encode(audio, 48000)
+        assert Header.parse(data).coherence == pytest.approx(share, abs=0.03)
+        left, right = codec.decode(data)[0].T
+        assert np.corrcoef(left, right)[0, 1] == pytest.approx(share, abs=0.2)
+    assert Header.parse(codec.encode(panned(1, 1), 48000)).coherence == 1.0
 
 
 def test_one_hard_left_and_one_hard_right(codec: Codec) -> None:

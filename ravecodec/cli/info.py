@@ -131,6 +131,7 @@ def as_dict(found: FileInfo, file: str) -> dict[str, Any]:
         "source_rate": header.source_rate,
         "channels": header.channels,
         "layout": header.layout.name.lower(),
+        "coherence": header.coherence,
         "file_bytes": found.file_bytes,
         "header_bytes": found.header_bytes,
         "payload_bytes": found.payload_bytes,
@@ -162,7 +163,9 @@ def as_text(found: FileInfo, file: str) -> str:
     """The same for people: a line for each thing, in the order of interest."""
     header = found.header
     values = as_dict(found, file)
-    layout = values["layout"].replace("_", "/")
+    layout = values["layout"]
+    if header.coherence is not None:
+        layout += f", coherence {header.coherence:.2f}"
     kept = f"{header.components} of {header.latents} components"
     if header.fidelity is not None:
         kept += f" (fidelity {header.fidelity:g} by {values['fidelity_rule'].replace('_', ' ')})"
