@@ -35,8 +35,8 @@ class Layout(IntEnum):
     """What the channels are."""
 
     MONO = 0
-    JOINT = 1
     DISCRETE = 2
+    JOINT = 3  # 1 was mid and side, before the first release
 
 
 class FidelityRule(IntEnum):
@@ -98,7 +98,8 @@ class Header:
             if not 0 <= self.coherence <= 1:
                 raise FormatError(f"header: coherence {self.coherence} is not in 0..1")
             object.__setattr__(self, "coherence", round(self.coherence * 255) / 255)
-        _bounded("layout", self.layout, 0, max(Layout))
+        if self.layout not in list(Layout):
+            raise FormatError(f"header: there is no layout {self.layout}")
         object.__setattr__(self, "layout", Layout(self.layout))
         object.__setattr__(self, "fidelity_rule", FidelityRule(self.fidelity_rule))
         if (self.layout == Layout.MONO) != (self.channels == 1) or (

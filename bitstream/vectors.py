@@ -198,6 +198,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "trailing-bytes", data + b"more"
     yield "newer-version", data[:8] + b"\x02" + data[9:]
     yield "newer-flag", sealed(_core(data, first=0x80))
+    yield "no-such-layout", sealed(_core(data, first=0x08))
     yield "critical-field", sealed(_core(data) + b"\x07\x01x")
     yield "header-damaged", data[:20] + bytes([data[20] ^ 1]) + data[21:]
 

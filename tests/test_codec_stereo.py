@@ -38,7 +38,7 @@ def test_the_same_in_both_channels_costs_little_more_than_once(codec: Codec) -> 
     header, codes = codes_of(data, codec)
     assert header.layout == Layout.JOINT and not codes[1].any()
     assert np.array_equal(codes[0], codes_of(once, codec)[1][0])
-    assert len(data) < 1.7 * len(once)
+    assert len(data) < 1.25 * len(once)
     left, right = codec.decode(data)[0].T
     assert np.array_equal(left, right)
 

@@ -75,9 +75,9 @@ def read_header(data: bytes) -> tuple[dict, int]:
     head["source"] = head["source"] or head["rate"]
     head["step"] = head["step"] // 2 if head["step"] % 2 == 0 else -(head["step"] + 1) // 2
     head["channels"], layout = (flags & 7) + 1, flags >> 3 & 3
-    head["linked"] = layout == 1
-    check((layout == 0) == (head["channels"] == 1) and layout < 3, "the layout")
-    check(layout != 1 or head["channels"] == 2, "the layout")
+    head["linked"] = layout == 3
+    check((layout == 0) == (head["channels"] == 1) and layout != 1, "the layout")
+    check(layout != 3 or head["channels"] == 2, "the layout")
     bounds = {
         "rate": (1, 2**20), "hop": (1, 65536), "latents": (1, 1024), "components": (1, head["latents"]),
         "source": (1, 2**20), "step": (-64, 63), "frames": (1, 1024), "seed": (0, 2**32 - 1), "samples": (0, 2**48),
