@@ -124,7 +124,7 @@ class Codec:
             rdoq, stereo: as for `encode`; "auto" looks at the first 16 s.
             cap: kbit/s that no packet may exceed: one that would is quantised more coarsely, as far as it takes.
             packet: frames in a packet; by default 128 of sound known to last at most 30 s, else or with a cap 64.
-            live: a frame a packet and little delay: 0.8 s of sound instead of 22. The noise's seed is drawn at random,
+            live: a frame a packet and little delay: 0.8 s of sound instead of 17. The noise's seed is drawn at random,
                 so that no packet of another stream can be taken for one of this.
             flush: flush `out` after every packet.
         """

@@ -61,17 +61,17 @@ class Correlation:
     """Of two channels [n, 2], block by block; that of silence is 1."""
 
     def __init__(self) -> None:
-        self._products = np.zeros(3)  # of the first with itself, the second with itself, and both
+        self._products = np.zeros((2, 2))  # of each with each
 
     def add(self, block: np.ndarray) -> None:
         """Go on with a block."""
-        first, second = block.T
-        self._products += (first @ first, second @ second, first @ second)
+        # No matrix product: numpy's threads, once awake, would get in the way of those that run the network.
+        self._products += np.einsum("nc,nd->cd", block, block)
 
     @property
     def value(self) -> float:
         """From -1 to 1."""
-        first, second, both = self._products.tolist()
+        (first, both), (_, second) = self._products.tolist()
         return float(both / (first * second) ** 0.5) if first * second > 0 else 1.0
 
 
