@@ -72,7 +72,9 @@ class Correlation:
     def value(self) -> float:
         """From -1 to 1."""
         (first, both), (_, second) = self._products.tolist()
-        return float(both / (first * second) ** 0.5) if first * second > 0 else 1.0
+        if first * second <= 0:
+            return 1.0
+        return float(min(max(both / (first * second) ** 0.5, -1.0), 1.0))  # rounding may go beyond
 
 
 def shared_noise(seed: int, coherence: float | None, bands: int, first: int, length: int) -> Tensor:
