@@ -16,6 +16,7 @@ from bitstream.optimise import optimise
 from .basis import Basis
 from .errors import UsageError
 from .rate import NullFile, Point, Spool, choose, first_fit
+from .stereo import parted
 
 SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 
@@ -41,9 +42,7 @@ class Quantiser:
         joint = self.layout == Layout.JOINT
         limit = VALUE_MAX // 2 if joint else VALUE_MAX
         exact = (values[..., :components] / steps).clip(-limit, limit)
-        if joint:
-            exact[1] -= np.rint(exact[0])
-        return optimise(exact, self.tables, step, self.weight, joint)
+        return optimise(parted(exact) if joint else exact, self.tables, step, self.weight, joint)
 
     def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
         """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is.

@@ -2,8 +2,8 @@
 
 A parametric codec has no phase above a few hundred hertz, so mid and side would not add up to left and right again.
 Jointly coded channels have an envelope and a level each, which is where a listener hears a source, and share all else:
-pitch, and what is learned freely, are those of their mean. The second channel is then sent as its difference from the
-first. Two channels that have next to nothing in common are coded by themselves.
+pitch, and what is learned freely, are those of their mean. What is sent is the middle of both and half of their
+difference, which is nearly always small. Two channels that have next to nothing in common are coded by themselves.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .network.noise import seeded_noise
 
 MODES = ("auto", "joint", "separate")
 ALIKE = 0.1  # correlation of the channels from which on they are coded jointly
+SPARED = 1 / 6  # of an integer: a difference has to be so much larger than what rounding asks for to be worth its bits
 CHANNEL_SEED = 0x632BE5  # sets the noise of one channel apart from that of the next
 HEARD = 16.0  # seconds from which that is told: no longer than what the encoder waits for anyway
 
@@ -91,6 +92,14 @@ def with_mean(block: Samples) -> Samples:
     return np.concatenate([block, block.mean(1, keepdims=True, dtype=np.float32)], 1)
 
 
-def sums(codes: np.ndarray) -> np.ndarray:
-    """Integers [2, ...] of two channels from those of the first and the second's differences from them."""
-    return np.stack([codes[0], codes[0] + codes[1]])
+def parted(channels: np.ndarray) -> np.ndarray:
+    """What is rounded [2, ...] of two channels' components in steps: their middle, and half of the difference."""
+    left, right = channels
+    half = (right - left) / 2
+    return np.stack([(left + right) / 2, half - half.clip(-SPARED, SPARED)])
+
+
+def put_together(codes: np.ndarray) -> np.ndarray:
+    """Integers [2, ...] of left and right from those of their middle and half of their difference."""
+    middle, half = codes
+    return np.stack([middle - half, middle + half])

@@ -16,7 +16,7 @@ from .basis import Basis
 from .network.noise import seeded_noise
 from .network.phase import SEGMENT, SETTLE, history
 from .network.vae import RaveNet
-from .stereo import CHANNEL_SEED, shared_noise, sums
+from .stereo import CHANNEL_SEED, put_together, shared_noise
 from .workers import side_by_side
 
 CONCEALMENT = 0.7  # a lost packet's components shrink by this factor a frame, towards the mean
@@ -94,7 +94,7 @@ class Synthesis:
             steps = self._steps
             if packet.coarser:
                 steps = self.basis.steps(self.header.step + packet.coarser)[: self.header.components].astype(np.float64)
-            codes = sums(packet.codes) if self.header.layout == Layout.JOINT else packet.codes
+            codes = put_together(packet.codes) if self.header.layout == Layout.JOINT else packet.codes
             return self._with_step(codes * steps, packet.coarser)
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
         return self._with_step(last[..., :-1] * fade[None, :, None])

@@ -11,7 +11,7 @@ from sounds import glide
 from bitstream import Header, Layout, Reader, thin
 from ravecodec.codec import Codec, load
 from ravecodec.errors import UsageError
-from ravecodec.stereo import HEARD, arranged, shared_noise, sums
+from ravecodec.stereo import HEARD, arranged, parted, put_together, shared_noise
 
 SECONDS = 4
 ONE, TWO = (glide(seed, SECONDS * 48000).astype(np.float32) for seed in (3, 5))
@@ -52,12 +52,21 @@ def test_what_is_panned_keeps_its_place(codec: Codec) -> None:
 
 
 def test_two_jointly_coded_channels_share_what_has_no_place(codec: Codec) -> None:
-    audio = np.stack([ONE + 0.3 * TWO, ONE - 0.3 * TWO], 1)
+    audio = np.stack([ONE + 0.2 * TWO, 0.2 * ONE + TWO], 1)
     header, codes = codes_of(codec.encode(audio, 48000), codec)
     assert header.layout == Layout.JOINT
     own = np.abs(codec.basis.vectors[: header.components]).argmax(1) >= codec.network.contour.start
     assert not codes[1][:, ~own].any() and codes[1][:, own].any()
-    assert np.array_equal(sums(codes)[1] - sums(codes)[0], codes[1])
+
+
+def test_middle_and_half_difference_give_both_channels_back() -> None:
+    exact = np.random.default_rng(0).normal(size=(2, 50, 30)) * np.geomspace(0.1, 50, 30)
+    middle, half = codes = np.rint(parted(exact)).astype(int)
+    left, right = found = put_together(codes)
+    assert np.array_equal(left + right, 2 * middle) and np.array_equal(right - left, 2 * half)
+    assert np.abs(found - exact).max() <= 0.5 + 2 / 3  # half a step of the middle, and what a difference is spared
+    assert not half[np.abs(exact[1] - exact[0]) < 4 / 3].any()
+    assert np.array_equal(np.rint(parted(exact[[1, 0]])), np.stack([middle, -half]))
 
 
 def test_channels_with_nothing_in_common_are_coded_as_if_each_were_alone(codec: Codec) -> None:

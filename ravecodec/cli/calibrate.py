@@ -45,6 +45,13 @@ def add(commands: Commands) -> None:
         metavar="MODEL",
         help="a calibrated model: the network that predicts what is coded goes on from its, instead of from nothing",
     )
+    parser.add_argument(
+        "--stereo",
+        type=Path,
+        metavar="FOLDER",
+        help="recordings, of which those in two channels tell how one follows the other, besides what is staged with "
+        "the sound of the store",
+    )
     parser.set_defaults(run=run)
 
 
@@ -63,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         calibrate(
             arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes,
             before=arguments.blend, share=arguments.share, rotation=arguments.rotation,
-            entropy_from=arguments.entropy_from,
+            entropy_from=arguments.entropy_from, stereo=arguments.stereo,
         )
     print(f"{output}: written")
     return 0

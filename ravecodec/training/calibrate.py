@@ -20,9 +20,10 @@ from ..network.config import NetworkConfig
 from ..network.pitch import LATENTS, SLOTS
 from ..network.vae import RaveNet
 from ..stereo import with_mean
-from . import checkpoint, context
+from . import checkpoint, context, recordings
+from .prepare import Piece
 from .stereo import pair
-from .store import Excerpt, Store
+from .store import HELD_OUT, Excerpt, Store
 
 log = logging.getLogger("ravecodec.calibrate")
 STEPS = range(-16, 25)  # eighths of an octave
@@ -32,6 +33,7 @@ KEPT = "kept"  # no rotation of its own: the basis that the model has already
 LONGEST = 20.0  # seconds of one excerpt that are measured
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 TAUGHT = 5 * 3600.0  # seconds of training sound that the entropy network learns from, too
+RECORDED = 3600.0  # seconds of recordings in stereo
 SAME = 0.99  # product of two components' vectors from which on they are one
 LATER = 4.0  # how much smaller single tones are made in the order of components
 SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it comes sooner
@@ -83,6 +85,7 @@ def calibrate(
     share: float = 0.3,
     rotation: str = "auto",
     entropy_from: str | None = None,
+    stereo: Path | None = None,
 ) -> bytes:
     """Measure a network on the held-out part of a store and write the model file; returns the model's id.
 
@@ -93,8 +96,9 @@ def calibrate(
     `source` is, so that fidelities and steps mean what they meant. With `before`, the model that stage 2 began with,
     the decoder goes only a `share` of the way from that one to `source`; the encoder is that one's, so its basis and
     tables hold, and nothing is measured unless it lacks them or a rotation is asked for. The weights that predict the
-    integers begin with those of the model `entropy_from`, where it has the same components. FileNotFoundError or
-    ValueError names what is missing.
+    integers begin with those of the model `entropy_from`, where it has the same components; how one channel follows
+    the other they learn from the recordings below the folder `stereo`, too. FileNotFoundError or ValueError names what
+    is missing.
     """
     net, history = load_network(source)
     if before is not None:
@@ -111,11 +115,13 @@ def calibrate(
     if taught and rotation not in ("auto", KEPT):
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
     kept = _kept_basis(before or source, net) if taught or rotation == KEPT else None
-    found = measure(net.eval(), sound, sound.held_out())
+    heard = [] if stereo is None else recordings.spans(stereo, RECORDED)
+    found = measure(net.eval(), sound, sound.held_out(), heard[HELD_OUT - 1 :: HELD_OUT])
     if taught and kept is not None and Path(source).is_dir():
         kept = reordered(kept, found.means)
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
-    more = measure(net, sound, _spread(sound, TAUGHT))
+    others = [span for number, span in enumerate(heard) if number % HELD_OUT != HELD_OUT - 1]
+    more = measure(net, sound, _spread(sound, TAUGHT), others)
     beginning = None if entropy_from is None else beginning_of(basis, entropy_from)
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
@@ -221,8 +227,8 @@ def blend(before: RaveNet, after: RaveNet, share: float) -> RaveNet:
 
 
 @torch.inference_mode()
-def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt]) -> Statistics:
-    """Run the encoder over some excerpts of a store; ValueError if there are none."""
+def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt], heard: Sequence[Piece] = ()) -> Statistics:
+    """Run the encoder over some excerpts of a store, and over recordings in stereo; ValueError without excerpts."""
     hop = net.config.hop
     means, variance, frames, pairs = [], np.zeros(net.config.latents), 0, []
     dice = np.random.default_rng(0)
@@ -234,13 +240,19 @@ def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt]) -> Statisti
         variance += posterior.scale[0].square().sum(1).numpy()
         frames += len(means[-1])
         if number % STAGED == STAGED - 1 and net.places:
-            staged = with_mean(pair(sound, before, store.rate, dice))
-            means_of_three = net.encode(_whole(staged.T, hop)).mean.numpy()
-            pairs.append(net.held(net.joined(means_of_three)).swapaxes(1, 2))
+            pairs.append(_joint(net, pair(sound, before, store.rate, dice)))
         before = sound
+    if net.places:
+        pairs += [_joint(net, recording) for recording in recordings.joint(heard, store.rate)]
     if not frames:
         raise ValueError(f"{store.folder}: no held-out sound; the store is too small to calibrate on")
     return Statistics(np.concatenate(means), variance / frames, tuple(map(len, means)), pairs)
+
+
+def _joint(net: RaveNet, sound: np.ndarray) -> np.ndarray:
+    """Means [2, frames, latents] of two channels [n, 2] that are coded jointly."""
+    means = net.encode(_whole(with_mean(sound).T, net.config.hop)).mean.numpy()
+    return net.held(net.joined(means)).swapaxes(1, 2)
 
 
 def _spread(store: Store, seconds: float) -> list[Excerpt]:

@@ -15,6 +15,7 @@ from bitstream.fit import fit_bank
 from bitstream.predict import INPUT_MAX
 from bitstream.tables import CHOSEN, Row
 
+from ..stereo import parted
 from .contextnet import FINEST, ContextNet, to_integers
 
 FRAMES = 64  # of a packet to train on
@@ -121,7 +122,7 @@ def fit_tables(
 ) -> Tables:
     """Entropy tables with a context network for latents [channels, frames, D] in units of the step at q = 0.
 
-    Where there are two channels they are coded jointly: the second as differences of integers from the first.
+    Where there are two channels they are coded jointly: as their middle and half of their difference.
     Components that are nearly always zero keep a fixed row for each step. The network learns from `more` latents too;
     how sure it may be of its predictions is counted on `parts` alone. It may go on from a `beginning`. Deterministic
     for a seed and one number of threads.
@@ -163,9 +164,11 @@ def fit_tables(
 
 
 def _integers(packets: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Packets [B, channels, T, N] at steps [B] as they are coded: a second channel as differences from the first."""
-    codes: np.ndarray = np.rint(packets / 2 ** (step / 8)[:, None, None, None])
-    codes[:, 1:] -= codes[:, :1]
+    """Packets [B, channels, T, N] at steps [B] as they are coded: two channels jointly."""
+    exact = packets / 2 ** (step / 8)[:, None, None, None]
+    if exact.shape[1] == 2:
+        exact = parted(exact.swapaxes(0, 1)).swapaxes(0, 1)
+    codes: np.ndarray = np.rint(exact)
     return codes
 
 
