@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bitstream import Tables
+from bitstream import Layout, Tables
 from bitstream.tables import MAX_ROW, ROW_SUM, Row
 
 from .analysis import Analysis
@@ -24,6 +24,7 @@ from .codec import Codec
 from .errors import UsageError
 from .modelfile import save_model
 from .quantiser import Quantiser
+from .stereo import arranged
 
 Coding = Literal["fixed-length", "static-tables", "contexts"]
 CODINGS: tuple[Coding, ...] = ("fixed-length", "static-tables", "contexts")
@@ -52,18 +53,20 @@ def write_models(
 
 def integers(codec: Codec, sounds: Iterable[tuple[Any, int]], steps: Sequence[int]) -> dict[int, np.ndarray]:
     """The integers [frames, components] that the codec makes of all sounds at each step, channels one after another."""
-    analysis, quantiser = Analysis(codec.network), Quantiser(codec.basis, codec.tables)
-    values = [
-        channel
-        for audio, rate in sounds
-        for samples in [as_samples(audio)]
-        for part in analysis.latents([samples], rate, samples.shape[1])
-        for channel in quantiser.rotated(part)
-    ]
-    if not values:
+    analysis, mode = Analysis(codec.network), "auto" if codec.network.places else "separate"
+    parts: list[tuple[Quantiser, np.ndarray]] = []
+    for audio, rate in sounds:
+        samples = as_samples(audio)
+        layout, _, blocks = arranged([samples], rate, samples.shape[1], mode)
+        quantiser = Quantiser(codec.basis, codec.tables, layout=layout)
+        means = analysis.latents(blocks, rate, samples.shape[1], layout == Layout.JOINT)
+        parts += [(quantiser, quantiser.rotated(part)) for part in means]
+    if not parts:
         raise UsageError("there is no sound to fit the plainer codes to")
-    together = np.concatenate(values)[None]
-    return {step: quantiser.integers(together, step, codec.latents)[0] for step in steps}
+    return {
+        step: np.concatenate([c for quantiser, part in parts for c in quantiser.integers(part, step, codec.latents)])
+        for step in steps
+    }
 
 
 def fixed_row(values: np.ndarray) -> Row:

@@ -52,10 +52,14 @@ def test_a_fixed_row_costs_whole_bits_whatever_the_integer() -> None:
 def test_the_integers_are_those_of_a_file(codec: ravecodec.Codec) -> None:
     from bitstream import Reader
 
-    found = integers(codec, [(glide(1), 48000)], STEPS)
-    data = codec.encode(glide(1), 48000, components=codec.latents, step=8)
-    coded = [packet.codes for packet in Reader.from_bytes(data, codec.tables).packets() if packet.codes is not None]
-    assert np.array_equal(found[8], np.concatenate([codes[0] for codes in coded]))
+    panned = np.stack([glide(1), 0.3 * glide(1)], 1)
+    found = integers(codec, [(glide(1), 48000), (panned, 48000)], STEPS)
+    coded = []
+    for audio in (glide(1), panned):
+        data = codec.encode(audio, 48000, components=codec.latents, step=8)
+        packets = Reader.from_bytes(data, codec.tables).packets()
+        coded += [channel for packet in packets if packet.codes is not None for channel in packet.codes]
+    assert np.array_equal(found[8], np.concatenate(coded))
 
 
 def test_plainer_codings_keep_the_sound_and_cost_more(codec: ravecodec.Codec, tmp_path: Path) -> None:
