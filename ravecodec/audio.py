@@ -1,4 +1,4 @@
-"""Sound before it is coded: what is accepted, reading in blocks, mid and side.
+"""Sound before it is coded: what is accepted, and reading in blocks.
 
 Arrays are float32 [samples, channels] with full scale at 1.0, everywhere in this module.
 """
