@@ -23,7 +23,7 @@ from ..stereo import with_mean
 from . import checkpoint, context, recordings
 from .prepare import Piece
 from .stereo import pair
-from .store import HELD_OUT, Excerpt, Store
+from .store import Excerpt, Store, kept_out, trained_on
 
 log = logging.getLogger("ravecodec.calibrate")
 STEPS = range(-16, 25)  # eighths of an octave
@@ -116,12 +116,11 @@ def calibrate(
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
     kept = _kept_basis(before or source, net) if taught or rotation == KEPT else None
     heard = [] if stereo is None else recordings.spans(stereo, RECORDED)
-    found = measure(net.eval(), sound, sound.held_out(), heard[HELD_OUT - 1 :: HELD_OUT])
+    found = measure(net.eval(), sound, sound.held_out(), kept_out(heard))
     if taught and kept is not None and Path(source).is_dir():
         kept = reordered(kept, found.means)
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
-    others = [span for number, span in enumerate(heard) if number % HELD_OUT != HELD_OUT - 1]
-    more = measure(net, sound, _spread(sound, TAUGHT), others)
+    more = measure(net, sound, _spread(sound, TAUGHT), trained_on(heard))
     beginning = None if entropy_from is None else beginning_of(basis, entropy_from)
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,

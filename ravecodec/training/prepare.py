@@ -15,6 +15,7 @@ import soxr
 
 from .store import FORMAT, INDEX, SKIPPED, SOUND, _whole_lines
 
+UNREADABLE = (OSError, ValueError, soundfile.LibsndfileError)
 SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".w64", ".rf64", ".caf"}
 
 
@@ -95,10 +96,10 @@ def prepare(
                 kept += 1
                 continue
             try:
-                samples = _read(piece, rate)
+                samples = np.round(np.clip(read(piece, rate, mono=True), -1, 1) * 32767).astype("<i2")
                 if len(samples) < minimum_seconds * rate:
                     raise ValueError(f"shorter than {minimum_seconds} s")
-            except (OSError, ValueError, soundfile.LibsndfileError) as error:
+            except UNREADABLE as error:
                 report.writerow([piece.key, str(error)])
                 skipped += 1
                 continue
@@ -127,13 +128,16 @@ def _recover(folder: Path) -> tuple[set[str], int]:
     return {e["source"] for e in entries}, end
 
 
-def _read(piece: Piece, rate: int) -> np.ndarray:
+def read(piece: Piece, rate: int, mono: bool) -> np.ndarray:
+    """Samples of a piece at `rate` Hz, float32 [n] or, not `mono`, [n, channels]; an error of `UNREADABLE`."""
     with soundfile.SoundFile(piece.path) as file:
         file.seek(min(round(piece.offset * file.samplerate), file.frames))
         count = -1 if piece.seconds is None else round(piece.seconds * file.samplerate)
-        audio = file.read(count, dtype="float32", always_2d=True).mean(1)
+        audio = file.read(count, dtype="float32", always_2d=True)
+        if mono:
+            audio = audio.mean(1)
         if file.samplerate != rate:
             audio = soxr.resample(audio, file.samplerate, rate)
     if not np.isfinite(audio).all():
         raise ValueError("contains NaN or infinite samples")
-    return np.round(np.clip(audio, -1, 1) * 32767).astype("<i2")
+    return audio

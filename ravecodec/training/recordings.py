@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
 from bitstream import Layout
 
 from ..stereo import arranged
-from .prepare import Piece, pieces
+from .prepare import UNREADABLE, Piece, pieces, read
 
+log = logging.getLogger("ravecodec.calibrate")
 EXCERPT = 20.0  # seconds
 
 
@@ -38,13 +39,17 @@ def spans(folder: Path, seconds: float) -> list[Piece]:
 
 
 def joint(some: Sequence[Piece], rate: int) -> Iterator[np.ndarray]:
-    """Left and right float32 [n, 2] at `rate` Hz of the excerpts whose channels would be coded jointly."""
+    """Left and right float32 [n, 2] at `rate` Hz of the excerpts whose channels would be coded jointly.
+
+    What cannot be read is named in the log and left out.
+    """
     for piece in some:
-        with soundfile.SoundFile(piece.path) as file:
-            file.seek(int(piece.offset * file.samplerate))
-            sound = file.read(round((piece.seconds or EXCERPT) * file.samplerate), dtype="float32", always_2d=True)
-            sound = soxr.resample(sound, file.samplerate, rate)
-        if np.isfinite(sound).all() and len(sound) and arranged([sound], rate, 2)[0] == Layout.JOINT:
+        try:
+            sound = read(piece, rate, mono=False)
+        except UNREADABLE as error:
+            log.warning("%s: left out (%s)", piece.path, error)
+            continue
+        if len(sound) and arranged([sound], rate, 2)[0] == Layout.JOINT:
             yield sound
 
 

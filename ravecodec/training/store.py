@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 EDGE = 64  # samples beside a crop that is to be played faster or slower
 GRAIN = 4096  # its length is a multiple of this: Fourier transforms of other lengths are slow
 HELD_OUT = 20  # every twentieth excerpt is kept out of training, for calibration
+T = TypeVar("T")
 SOUND, INDEX, SKIPPED, FORMAT = "sound.i16", "index.jsonl", "skipped.csv", "store.json"
 
 
@@ -47,11 +50,11 @@ class Store:
 
     def training(self) -> list[Excerpt]:
         """The excerpts to train on."""
-        return [e for i, e in enumerate(self.excerpts) if i % HELD_OUT != HELD_OUT - 1]
+        return trained_on(self.excerpts)
 
     def held_out(self) -> list[Excerpt]:
         """The excerpts that are never trained on."""
-        return [e for i, e in enumerate(self.excerpts) if i % HELD_OUT == HELD_OUT - 1]
+        return kept_out(self.excerpts)
 
     def read(self, excerpt: Excerpt) -> np.ndarray:
         """Samples of an excerpt, float32 [n] in -1 ... 1."""
@@ -64,6 +67,16 @@ class Store:
         for e in self.excerpts:
             total[e.kind] = total.get(e.kind, 0.0) + e.length / self.rate
         return total
+
+
+def trained_on(items: Sequence[T]) -> list[T]:
+    """Those of excerpts, in order, that are trained on."""
+    return [item for number, item in enumerate(items) if number % HELD_OUT != HELD_OUT - 1]
+
+
+def kept_out(items: Sequence[T]) -> list[T]:
+    """Those that are not."""
+    return list(items[HELD_OUT - 1 :: HELD_OUT])
 
 
 def _whole_lines(path: Path) -> list[str]:
