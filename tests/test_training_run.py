@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +127,10 @@ def test_a_blend_has_the_basis_and_the_tables_of_what_stage_two_began_with(store
     assert load_model(second).notes["calibration_frames"] == load_model(first).notes["calibration_frames"]
     assert after.model.id != before.model.id
     assert load_model(again).notes["rotation"] == "all"
+    asked: dict[str, Any]
+    for asked in ({"stereo": tmp_path}, {"entropy_from": str(first)}, {"weights": {"music": 2.0}}):
+        with pytest.raises(ValueError, match="which hold"):
+            calibrate(str(tmp_path / "two"), nowhere, tmp_path / "none", name="m", before=str(first), **asked)
 
 
 def test_a_basis_can_be_kept_while_tables_are_fitted_to_other_sound(store: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from sounds import glide
 
 from ravecodec.training.prepare import prepare
-from ravecodec.training.store import EDGE, HELD_OUT, Sampler, Store, played
+from ravecodec.training.store import EDGE, HELD_OUT, Excerpt, Sampler, Store, cut, played, spread
 
 
 @pytest.fixture
@@ -129,3 +130,27 @@ def test_crops_at_other_speeds_are_repeatable_and_never_held_out(tmp_path: Path)
     assert crops.shape == (16, 1, 16384)
     assert torch.equal(crops, sampler.batch(3, 16, 16384))
     assert float(max(sampler.batch(n, 16, 16384).abs().max() for n in range(8))) < 1e-3
+
+
+def test_long_excerpts_are_cut_and_kinds_are_spread_by_their_weights() -> None:
+    long = Excerpt("a.wav", "music", 1000, 2500)
+    parts = cut([long, Excerpt("b.wav", "speech", 3500, 300)], 1000)
+    assert [(e.kind, e.start, e.length) for e in parts] == [
+        ("music", 1000, 1000), ("music", 2000, 1000), ("music", 3000, 500), ("speech", 3500, 300),
+    ]  # fmt: skip
+    many = [Excerpt(f"{n}", "speech" if n % 4 == 3 else "music", 100 * n, 100) for n in range(80)]
+    assert spread(many, {}, math.inf) == many
+
+    def lengths(weights: dict[str, float], most: float) -> dict[str, int]:
+        taken = spread(many, weights, most)
+        return {kind: sum(e.length for e in taken if e.kind == kind) for kind in ("speech", "music")}
+
+    # Music is three quarters of it: with a weight of 3 speech is half, which leaves of music as much as of speech.
+    assert lengths({"speech": 3}, math.inf) == {"speech": 2000, "music": 2000}
+    assert lengths({"speech": 3}, 1000) == {"speech": 500, "music": 500}
+    assert lengths({"speech": 0}, math.inf) == {"speech": 0, "music": 6000}
+    assert spread(many, {"speech": 0, "music": 0}, math.inf) == []
+    # Evenly over all that there is, not the beginning of it.
+    taken = [e.start // 100 for e in spread(many, {"speech": 0}, 1000)]
+    assert taken[-1] > 70
+    assert max(np.diff(taken)) <= 9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ravecodec.cli.common import Commands, log_lines, named_faults, number, whole
+from ravecodec.cli.common import Commands, Weights, log_lines, named_faults, number, whole
 
 
 def add(commands: Commands) -> None:
@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
         help="measure basis, steps and entropy tables for a model",
         description="Measure a trained network and write the model that codes files.",
         epilog="What is measured is the part of the store that training leaves out; the weights that predict what is "
-        "coded are learned from up to five hours of the other part as well.",
+        "coded are learned from up to ten hours of the other part as well.",
     )
     parser.add_argument("model", metavar="MODEL", help="the folder of a run, or a model by name or path")
     parser.add_argument("store", metavar="STORE", help="the training store")
@@ -52,6 +52,14 @@ def add(commands: Commands) -> None:
         help="recordings, of which those in two channels tell how one follows the other, besides what is staged with "
         "the sound of the store",
     )
+    parser.add_argument(
+        "--weights",
+        action=Weights,
+        nargs="*",
+        default={},
+        metavar="KIND=WEIGHT",
+        help="how much more a kind of sound counts than its length says (default: all alike)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -70,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         calibrate(
             arguments.model, Path(arguments.store), output, name=name, description=arguments.description, notes=notes,
             before=arguments.blend, share=arguments.share, rotation=arguments.rotation,
-            entropy_from=arguments.entropy_from, stereo=arguments.stereo,
+            entropy_from=arguments.entropy_from, stereo=arguments.stereo, weights=arguments.weights,
         )
     print(f"{output}: written")
     return 0

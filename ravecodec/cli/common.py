@@ -80,6 +80,24 @@ def tag(text: str) -> tuple[str, str]:
 # ---------------------------------------------------------------- figures
 
 
+class Weights(argparse.Action):
+    """KIND=WEIGHT arguments as a dictionary."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        weight = number(0, 1e6)
+        try:
+            pairs = {key: weight(value) for key, _, value in (text.partition("=") for text in values)}
+        except (ValueError, argparse.ArgumentTypeError):
+            parser.error(f"argument {option_string}: expected KIND=WEIGHT, a weight from 0 up")
+        setattr(namespace, self.dest, pairs)
+
+
 def duration(seconds: float) -> str:
     """7.25 s, 3:05 or 1:02:03."""
     if seconds < 60:

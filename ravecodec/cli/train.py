@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from ravecodec.cli.common import Commands, log_lines, named_faults, progress, tidy_on_sigterm
+from ravecodec.cli.common import Commands, Weights, log_lines, named_faults, progress, tidy_on_sigterm
 
 HELP = {
     "store": "training store, from `ravecodec prepare`",
@@ -101,7 +101,7 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
         pairs = field.default_factory()
         shown = " ".join(f"{key}={value:g}" for key, value in pairs.items())
         parser.add_argument(
-            flag, action=_Pairs, nargs="*", default=pairs, metavar="KIND=WEIGHT", help=f"{text} (default: {shown})"
+            flag, action=Weights, nargs="*", default=pairs, metavar="KIND=WEIGHT", help=f"{text} (default: {shown})"
         )
         return
     if typing.get_origin(kind) is typing.Literal:
@@ -115,20 +115,3 @@ def _add_option(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], 
     metavar = {Path: "FOLDER", int: "N", float: "X"}.get(inner[0], "NAME")
     default = None if required else field.default
     parser.add_argument(flag, type=inner[0], required=required, default=default, metavar=metavar, help=text.strip())
-
-
-class _Pairs(argparse.Action):
-    """KIND=WEIGHT arguments as a dictionary."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        try:
-            pairs = {key: float(value) for key, _, value in (text.partition("=") for text in values)}
-        except ValueError:
-            parser.error(f"argument {option_string}: expected KIND=WEIGHT")
-        setattr(namespace, self.dest, pairs)

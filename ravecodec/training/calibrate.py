@@ -23,16 +23,16 @@ from ..stereo import with_mean
 from . import checkpoint, context, recordings
 from .prepare import Piece
 from .stereo import pair
-from .store import Excerpt, Store, kept_out, trained_on
+from .store import Excerpt, Store, cut, kept_out, spread, trained_on
 
 log = logging.getLogger("ravecodec.calibrate")
 STEPS = range(-16, 25)  # eighths of an octave
 JUDGED_STEPS = (-2, 6)  # at which rotations are compared
 ROTATIONS = ("all", "kinds", "none")
 KEPT = "kept"  # no rotation of its own: the basis that the model has already
-LONGEST = 20.0  # seconds of one excerpt that are measured
+LONGEST = 20.0  # seconds of sound that are measured at once
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
-TAUGHT = 5 * 3600.0  # seconds of training sound that the entropy network learns from, too
+TAUGHT = 10 * 3600.0  # seconds of training sound that the entropy network learns from, too
 RECORDED = 3600.0  # seconds of recordings in stereo
 SAME = 0.99  # product of two components' vectors from which on they are one
 LATER = 4.0  # how much smaller single tones are made in the order of components
@@ -86,12 +86,14 @@ def calibrate(
     rotation: str = "auto",
     entropy_from: str | None = None,
     stereo: Path | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> bytes:
     """Measure a network on the held-out part of a store and write the model file; returns the model's id.
 
     Basis and singular values from the posterior means, steps from the posterior noise, entropy tables from the means
     quantised at every step. Only the weights that predict the integers are learned from sound of the training part,
-    too: there are too many for the little that is held out. The `rotation` is among all latents, among those of a kind,
+    too: there are too many for the little that is held out. A kind of sound counts by its length times its weight, as
+    in training. The `rotation` is among all latents, among those of a kind,
     of none, or what is expected to cost the fewest bits ("auto"); "kept" is the basis of `before` or of the model that
     `source` is, so that fidelities and steps mean what they meant. With `before`, the model that stage 2 began with,
     the decoder goes only a `share` of the way from that one to `source`; the encoder is that one's, so its basis and
@@ -106,6 +108,8 @@ def calibrate(
         history = {**history, "blend": share}
         begun = _calibrated(before)
         if begun is not None and rotation in ("auto", KEPT):
+            if entropy_from is not None or stereo is not None or weights:
+                raise ValueError(f"{before}: has entropy tables, which hold: nothing else is learned from")
             log.info("basis and tables are those of %s: its encoder is the same", before)
             notes = {**begun.notes, **history, **(notes or {})}
             return save_model(output, net, name, begun.basis, begun.tables, description, notes)
@@ -116,11 +120,12 @@ def calibrate(
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
     kept = _kept_basis(before or source, net) if taught or rotation == KEPT else None
     heard = [] if stereo is None else recordings.spans(stereo, RECORDED)
-    found = measure(net.eval(), sound, sound.held_out(), kept_out(heard))
+    known, other = (cut(part, int(LONGEST * sound.rate)) for part in (sound.held_out(), sound.training()))
+    found = measure(net.eval(), sound, spread(known, weights or {}, math.inf), kept_out(heard))
     if taught and kept is not None and Path(source).is_dir():
         kept = reordered(kept, found.means)
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
-    more = measure(net, sound, _spread(sound, TAUGHT), trained_on(heard))
+    more = measure(net, sound, spread(other, weights or {}, TAUGHT * sound.rate), trained_on(heard))
     beginning = None if entropy_from is None else beginning_of(basis, entropy_from)
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
@@ -233,7 +238,7 @@ def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt], heard: Sequ
     dice = np.random.default_rng(0)
     before = np.zeros(0, np.float32)
     for number, excerpt in enumerate(excerpts):
-        sound = store.read(excerpt)[: int(LONGEST * store.rate)]
+        sound = store.read(excerpt)
         posterior = net.encode(_whole(sound[None], hop))
         means.append(net.held(posterior.mean.numpy())[0].T)
         variance += posterior.scale[0].square().sum(1).numpy()
@@ -252,13 +257,6 @@ def _joint(net: RaveNet, sound: np.ndarray) -> np.ndarray:
     """Means [2, frames, latents] of two channels [n, 2] that are coded jointly."""
     means = net.encode(_whole(with_mean(sound).T, net.config.hop)).mean.numpy()
     return net.held(net.joined(means)).swapaxes(1, 2)
-
-
-def _spread(store: Store, seconds: float) -> list[Excerpt]:
-    """Every n-th excerpt of the training part, so that they last at most about so many seconds."""
-    excerpts = store.training()
-    total = sum(min(e.length / store.rate, LONGEST) for e in excerpts)
-    return excerpts[:: max(1, math.ceil(total / seconds))]
 
 
 def _whole(sound: np.ndarray, hop: int) -> torch.Tensor:

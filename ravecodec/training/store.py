@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -77,6 +77,35 @@ def trained_on(items: Sequence[T]) -> list[T]:
 def kept_out(items: Sequence[T]) -> list[T]:
     """Those that are not."""
     return list(items[HELD_OUT - 1 :: HELD_OUT])
+
+
+def cut(excerpts: Sequence[Excerpt], longest: int) -> list[Excerpt]:
+    """The same sound in excerpts of at most so many samples."""
+    return [
+        replace(e, start=e.start + begin, length=min(longest, e.length - begin))
+        for e in excerpts
+        for begin in range(0, e.length, longest)
+    ]
+
+
+def spread(excerpts: Sequence[Excerpt], weights: Mapping[str, float], most: float) -> list[Excerpt]:
+    """Evenly spread ones of some excerpts, about `most` samples in all at most.
+
+    Kinds of sound stand in them as they are drawn in training: by length times weight (1 for a kind without one).
+    """
+    weighted = [(e, weights.get(e.kind, 1.0)) for e in excerpts]
+    total = sum(e.length * weight for e, weight in weighted)
+    if total <= 0:
+        return []
+    share = min(1 / max(weight for _, weight in weighted), most / total)
+    due: dict[str, float] = {}
+    taken = []
+    for e, weight in weighted:
+        due[e.kind] = due.get(e.kind, 0.0) + share * weight
+        if due[e.kind] >= 1 - 1e-9:
+            due[e.kind] -= 1
+            taken.append(e)
+    return taken
 
 
 def _whole_lines(path: Path) -> list[str]:
