@@ -34,6 +34,7 @@ LONGEST = 20.0  # seconds of sound that are measured at once
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 TAUGHT = 10 * 3600.0  # seconds of training sound that the entropy network learns from, too
 RECORDED = 3600.0  # seconds of recordings in stereo
+MEASURED = ("rotation", "calibration_frames", "entropy_frames")  # notes of what basis and tables were made of
 SAME = 0.99  # product of two components' vectors from which on they are one
 LATER = 4.0  # how much smaller single tones are made in the order of components
 SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it comes sooner
@@ -111,7 +112,8 @@ def calibrate(
             if entropy_from is not None or stereo is not None or weights:
                 raise ValueError(f"{before}: has entropy tables, which hold: nothing else is learned from")
             log.info("basis and tables are those of %s: its encoder is the same", before)
-            notes = {**begun.notes, **history, **(notes or {})}
+            held = {key: begun.notes[key] for key in MEASURED if key in begun.notes}
+            notes = {**begun.notes, **history, **held, **(notes or {})}
             return save_model(output, net, name, begun.basis, begun.tables, description, notes)
     sound = Store(store)
     # What learned on integers, or began with what did, has the steps of its basis: its posterior's noise is stale.
