@@ -77,9 +77,6 @@ def tag(text: str) -> tuple[str, str]:
     return key, value
 
 
-# ---------------------------------------------------------------- figures
-
-
 class Weights(argparse.Action):
     """KIND=WEIGHT arguments as a dictionary."""
 
@@ -96,6 +93,9 @@ class Weights(argparse.Action):
         except (ValueError, argparse.ArgumentTypeError):
             parser.error(f"argument {option_string}: expected KIND=WEIGHT, a weight from 0 up")
         setattr(namespace, self.dest, pairs)
+
+
+# ---------------------------------------------------------------- figures
 
 
 def duration(seconds: float) -> str:

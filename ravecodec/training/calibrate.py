@@ -30,7 +30,6 @@ STEPS = range(-16, 25)  # eighths of an octave
 JUDGED_STEPS = (-2, 6)  # at which rotations are compared
 ROTATIONS = ("all", "kinds", "none")
 KEPT = "kept"  # no rotation of its own: the basis that the model has already
-LONGEST = 20.0  # seconds of sound that are measured at once
 STAGED = 3  # every third excerpt is heard again in stereo, with the one before it
 TAUGHT = 10 * 3600.0  # seconds of training sound that the entropy network learns from, too
 RECORDED = 3600.0  # seconds of recordings in stereo
@@ -122,7 +121,7 @@ def calibrate(
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
     kept = _kept_basis(before or source, net) if taught or rotation == KEPT else None
     heard = [] if stereo is None else recordings.spans(stereo, RECORDED)
-    known, other = (cut(part, int(LONGEST * sound.rate)) for part in (sound.held_out(), sound.training()))
+    known, other = (cut(part, int(recordings.EXCERPT * sound.rate)) for part in (sound.held_out(), sound.training()))
     found = measure(net.eval(), sound, spread(known, weights or {}, math.inf), kept_out(heard))
     if taught and kept is not None and Path(source).is_dir():
         kept = reordered(kept, found.means)
