@@ -66,6 +66,16 @@ def test_a_missing_fundamental_is_heard(pitch: Pitch) -> None:
     assert (found[0, 4:-4] / 150 - 1).abs().max() < 0.01
 
 
+def test_a_melody_is_found_above_a_louder_chord(pitch: Pitch) -> None:
+    chord = sum(voice(steady(hertz), partials=2) for hertz in (98.0, 123.5, 155.6))
+    melody = 0.5 * voice(steady(445.0), tilt=0.5)
+    assert chord.square().mean() > 4 * melody.square().mean()
+    found, voicing = pitch.curves(pitch.measure(chord + melody))
+    inner = slice(2 * pitch.parts, -2 * pitch.parts)
+    assert (1200 * torch.log2(found[0, inner] / 445)).abs().max() < 5  # cents
+    assert voicing[0, 4:-4].min() > 0.8
+
+
 @pytest.mark.parametrize("kind", ["silence", "noise"])
 def test_where_there_is_no_pitch_the_latents_rest(pitch: Pitch, kind: str) -> None:
     x = torch.zeros(1, 1, FRAMES * HOP)

@@ -9,10 +9,10 @@ REACH, SLACK, WEIGHT = 4, 2, 0.8  # rows to either side, columns between neighbo
 TOTAL = 2 * sum(WEIGHT**i for i in range(REACH + 1)) - 1  # what a path of ones adds up to
 
 
-def along_paths(score: Tensor) -> Tensor:
-    """Sum of scores [batch, rows, columns] along the best path through each point, the same shape."""
+def along_paths(score: Tensor, reach: int = REACH) -> Tensor:
+    """Sum of scores [batch, rows, columns] along the best path through each point, so many rows far, the same shape."""
     forward, backward = score, score
-    for _ in range(REACH):
+    for _ in range(reach):
         forward = score + WEIGHT * _near(F.pad(forward[:, :-1], (0, 0, 1, 0)))
         backward = score + WEIGHT * _near(F.pad(backward[:, 1:], (0, 0, 0, 1)))
     return forward + backward - score

@@ -1,9 +1,9 @@
 """Pitch and voicing of sound, measured: what lets a decoder make partials that no waveform was sent for.
 
-An autocorrelation of the compressed low spectrum (after Tolonen & Karjalainen 2000, "A computationally efficient
-multipitch analysis model"), its peaks followed over a few spectra, no farther than a fixed reach: what a frame holds
-must not depend on where a stream was cut. Where the peak lies is then read off a spectrum that goes further up: a
-partial is as many times farther off as its number says.
+An autocorrelation of the compressed spectrum (after Tolonen & Karjalainen 2000, "A computationally efficient multipitch
+analysis model"), once of the low part and once without what is lower still, its peaks followed over a few spectra, no
+farther than a fixed reach: what a frame holds must not depend on where a stream was cut. Where the peak lies is then
+read off a spectrum that goes further up: a partial is as many times farther off as its number says.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ _SPECTRA = 2  # a slot
 LATENTS = 2 * SLOTS  # without detail
 LOWEST, HIGHEST, MIDDLE = 60.0, 600.0, 180.0  # Hz
 _OCTAVES = 0.5  # that one unit of a pitch latent stands for
-_WINDOW, _TOP = 2048, 3000.0  # samples and Hz that are looked at
+_WINDOW = 2048  # samples that are looked at
+# Hz at which what is looked at begins, is whole, falls off and ends. Where a chord or a bass lies below a melody, only
+# the second finds the partials of the melody, and the lowest ones have a waveform of their own.
+_BANDS = ((0.0, 80.0, 2500.0, 3000.0), (500.0, 800.0, 3500.0, 4000.0))
 _GRID = 48  # candidates an octave
 _SHORT = 0.02  # handicap of an octave down: multiples of the period fit as well
 _VOICED = (0.18, 0.28)  # autocorrelation at which voicing begins and is full
 _FINE_TOP, _FINE_GRID = 6500.0, 192  # the same where the peak is placed
+_SPAN = 8  # spectra on either side over which a peak is followed: 85 ms
 _REACH = 6  # candidates of the fine grid on either side of the peak: 37 cents
 _DETAIL = 0.1  # octaves that the pitch of a slot may rise from its middle on
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
@@ -57,7 +61,7 @@ class Pitch(nn.Module):
         self.latents = LATENTS + SLOTS * detail
         window = torch.hann_window(_WINDOW)
         frequency = torch.arange(int(_FINE_TOP / rate * _WINDOW) + 1) * (rate / _WINDOW)
-        bins = int(_TOP / rate * _WINDOW) + 1
+        bins = int(_BANDS[-1][-1] / rate * _WINDOW) + 1
         candidates = _candidates(_GRID)
         # Of a tone under a window the autocorrelation falls with the lag: half of that is made good.
         lags = (rate / candidates).long()
@@ -65,11 +69,11 @@ class Pitch(nn.Module):
         fall = fall / window.square().sum()
         self.register_buffer("cosines", _cosines(frequency[:bins], candidates) / fall.sqrt(), persistent=False)
         self.register_buffer("window", window, persistent=False)
-        low = (frequency / 80).clamp(0, 1)
-        taper = ((_TOP - frequency) / 500).clamp(0, 1) * low
-        self.register_buffer("taper", taper[:bins], persistent=False)
+        taper = torch.stack([_taper(frequency[:bins], band) for band in _BANDS])
+        self.register_buffer("taper", taper[:, None, None], persistent=False)
         self.register_buffer("fine_cosines", _cosines(frequency, _candidates(_FINE_GRID)), persistent=False)
-        self.register_buffer("fine_taper", ((_FINE_TOP - frequency) / 1000).clamp(0, 1) * low, persistent=False)
+        fine_taper = _taper(frequency, (0.0, 80.0, _FINE_TOP - 1000, _FINE_TOP))
+        self.register_buffer("fine_taper", fine_taper, persistent=False)
         count = len(candidates)
         self.register_buffer("handicap", _SHORT * torch.arange(count) / _GRID, persistent=False)
         noise = torch.tensor(NOISE).repeat_interleave(SLOTS)[: self.latents, None]
@@ -156,9 +160,12 @@ class Pitch(nn.Module):
         return (spectra.real.square() + spectra.imag.square() + 1e-9).sqrt()
 
     def _correlation(self, magnitude: Tensor) -> Tensor:
-        """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic."""
-        compressed = magnitude[..., : len(self.taper)] * self.taper
-        return compressed @ self.cosines / (compressed.sum(-1, keepdim=True) + 1e-9)
+        """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic.
+
+        It is the larger one of both bands.
+        """
+        compressed = magnitude[..., : self.taper.shape[-1]] * self.taper
+        return (compressed @ self.cosines / (compressed.sum(-1, keepdim=True) + 1e-9)).amax(0)
 
     def _placed(self, magnitude: Tensor, frequency: Tensor) -> Tensor:
         """F0 in Hz [batch, spectra] moved to the peak beside it of an autocorrelation that goes further up.
@@ -176,7 +183,7 @@ class Pitch(nn.Module):
         """F0 in Hz and the autocorrelation there, [batch, spectra]."""
         score = correlation - self.handicap
         last = score.shape[-1] - 1
-        best = along_paths(score)[..., 1:-1].argmax(-1) + 1
+        best = along_paths(score, _SPAN)[..., 1:-1].argmax(-1) + 1
 
         def at(place: Tensor) -> Tensor:
             return correlation.gather(-1, place[..., None])[..., 0]
@@ -191,6 +198,13 @@ def _candidates(grid: int) -> Tensor:
     """Frequencies from the highest down, so many an octave."""
     count = round(grid * math.log2(HIGHEST / LOWEST)) + 1
     return HIGHEST * 2.0 ** (-torch.arange(count, dtype=torch.float64) / grid)
+
+
+def _taper(frequency: Tensor, band: tuple[float, float, float, float]) -> Tensor:
+    """Weights of frequencies: none below the first of a band's, one from the second to the third, none from the fourth.
+    """
+    first, whole, fall, last = band
+    return ((frequency - first) / (whole - first)).clamp(0, 1) * ((last - frequency) / (last - fall)).clamp(0, 1)
 
 
 def _cosines(frequency: Tensor, candidates: Tensor) -> Tensor:

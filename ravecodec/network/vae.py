@@ -275,7 +275,7 @@ def encoder_reach(config: NetworkConfig) -> int:
     if config.lapped:
         reach = max(reach, 3 * config.decimation)
     if config.pitch:
-        reach = max(reach, (4 if config.tones else 3) * config.decimation)
+        reach = max(reach, (5 if config.tones else 4) * config.decimation)
     return math.ceil(reach)
 
 
