@@ -167,7 +167,7 @@ def test_fields_that_came_later_do_not_change_what_older_models_say_of_themselve
     assert "scatter" not in plain.to_dict() and load_preset("default").to_dict()["scatter_unvoiced"] == 1
 
 
-def steady_bands(voicing: float | None, **scatter: int) -> torch.Tensor:
+def steady_bands(voicing: float | None, **scatter: float) -> torch.Tensor:
     """Sub-bands [1, bands, time] made of the same latents in every frame, the waveform alone; 32 frames."""
     latents = 0.5 * torch.randn(1, 128, 1, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(0)
@@ -208,6 +208,31 @@ def test_signs_are_thrown_as_far_as_there_is_no_pitch() -> None:
     assert torch.equal(unvoiced[:, 1:], steady_bands(None, scatter=1)[:, 1:])
 
 
-def test_scatter_by_voicing_needs_a_pitch() -> None:
-    with pytest.raises(ValueError, match="needs pitch"):
-        replace(load_preset("tiny"), pitch=False, tones=0, scatter_unvoiced=1)
+def test_in_the_lowest_band_signs_are_thrown_above_the_waveform_that_is_sent() -> None:
+    cut, rate = 500, 3000
+    whole, voiced, unvoiced = (steady_bands(v, scatter_lowest=s) for v, s in ((1.0, 0), (1.0, cut), (0.0, cut)))
+    assert torch.equal(voiced, whole)
+    torch.testing.assert_close(unvoiced[:, 1:], whole[:, 1:])
+    lines = torch.fft.rfft(unvoiced[:, 0]), torch.fft.rfft(whole[:, 0])
+    hertz = torch.arange(lines[0].shape[-1]) * (rate / unvoiced.shape[-1])
+
+    def part(inside: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.fft.irfft(line * inside, unvoiced.shape[-1]) for line in lines]
+
+    thrown, loop = part(hertz > cut + 100)
+    assert alike(loop) > 0.9 and abs(alike(thrown)) < 0.15
+    assert 0.5 < float(thrown.square().mean() / loop.square().mean()) < 1.2  # some of it fell below, and is not heard
+    sent, same = part(hertz < cut - 100)
+    assert (sent - same)[:, 128:-128].square().mean() < 1e-3 * same.square().mean()
+
+
+@pytest.mark.parametrize("name", ["scatter_unvoiced", "scatter_lowest"])
+def test_scatter_by_voicing_needs_a_pitch(name: str) -> None:
+    with pytest.raises(ValueError, match="need pitch"):
+        replace(load_preset("tiny"), **{"pitch": False, "tones": 0, "scatter_unvoiced": 0, name: 1})
+
+
+def test_scatter_in_the_lowest_band_stays_in_it() -> None:
+    for hertz in (-1.0, 1500.0):
+        with pytest.raises(ValueError, match="below 1500 Hz"):
+            replace(load_preset("tiny"), scatter_lowest=hertz)

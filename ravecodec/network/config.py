@@ -39,7 +39,7 @@ class NoiseConfig:
 
 _LATER = (
     "lapped_coefficients", "envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "pitch_detail", "tones",
-    "scatter", "scatter_unvoiced",
+    "scatter", "scatter_unvoiced", "scatter_lowest",
 )
 
 
@@ -68,6 +68,7 @@ class NetworkConfig:
     tones: int = 0  # bands from 1.5 to 8 kHz that each have two latents of a single tone, and a source of those
     scatter: int = 0  # the first sub-band whose waveform gets random signs, so that noise is not a loop (0: none)
     scatter_unvoiced: int = 0  # the first one that gets them as far as there is no pitch (0: none)
+    scatter_lowest: float = 0.0  # Hz from which on the lowest one's own waveform gets them, where no pitch (0: nowhere)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     discriminator_channels: int = 16
     discriminator_scales: int = 3
@@ -100,8 +101,10 @@ class NetworkConfig:
             raise ValueError(f"{self.latents} latents are too few: {self.measured} of them are measured")
         if not 0 <= self.lapped_coefficients <= min(self.free, self.decimation):
             raise ValueError(f"lapped_coefficients are 0 to {min(self.free, self.decimation)}")
-        if self.scatter_unvoiced and not self.pitch:
-            raise ValueError("scatter_unvoiced goes by the voicing: it needs pitch")
+        if (self.scatter_unvoiced or self.scatter_lowest) and not self.pitch:
+            raise ValueError("scatter_unvoiced and scatter_lowest go by the voicing: they need pitch")
+        if not 0 <= self.scatter_lowest < self.rate / (2 * self.bands):
+            raise ValueError(f"scatter_lowest lies in the lowest band, below {self.rate / (2 * self.bands):g} Hz")
         if self.padding == "causal" and (self.gain_shape or self.lapped or self.harmonics):
             raise ValueError("gain_shape, lapped and harmonics look ahead: they need centred padding")
 

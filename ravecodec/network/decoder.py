@@ -12,19 +12,15 @@ from .harmonics import HarmonicSource
 from .layers import SLOPE, Conv, ResidualUnit, Upsample, as_image, as_sequence, normaliser
 from .noise import NoiseHead, amplitude
 from .pqmf import PQMF
+from .scatter import Scatter
 
 
 class Decoder(nn.Module):
     """Upsampling stack, then sub-bands = loudness * (tanh(waveform) + harmonics) + filtered noise.
 
     Source: Caillon & Esling 2021, section 3 (waveform, loudness and noise); the harmonic source is ours, and so are the
-    random signs: a network that is the same in every frame makes of a steady noise one snippet, again and again, a
-    flutter at the rate of the frames. Where no waveform is sent, its signs may as well be those of the noise,
-    unless it makes partials: so the voicing has a say.
+    random signs.
     """
-
-    always: Tensor
-    unvoiced: Tensor
 
     def __init__(self, config: NetworkConfig, pqmf: PQMF) -> None:
         super().__init__()
@@ -42,13 +38,8 @@ class Decoder(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.bands = config.bands
         self.harmonics = HarmonicSource(pqmf) if config.harmonics else None
-        # How often each band's signs are thrown: always, or as far as there is no pitch.
-        band = torch.arange(config.bands)[:, None]
-        always = (band >= config.scatter) & (config.scatter > 0)
-        unvoiced = (band >= config.scatter_unvoiced) & (config.scatter_unvoiced > 0)
-        self.register_buffer("always", always.float(), persistent=False)
-        self.register_buffer("unvoiced", (unvoiced & ~always).float(), persistent=False)
-        self.scatter = bool(config.scatter or config.scatter_unvoiced)
+        scattered = config.scatter or config.scatter_unvoiced or config.scatter_lowest
+        self.scatter = Scatter(config) if scattered else None
         # One convolution for all that is read off the last features: waveform, loudness and, if any, harmonic gains.
         outputs = self.bands + 1 + self.bands * (config.harmonics + config.pitch)
         self.heads = Conv(widths[-1], outputs, 7, causal=causal)
@@ -81,15 +72,16 @@ class Decoder(nn.Module):
         """
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
         raw = as_sequence(self.heads(features)).float()
+        if self.scatter is not None and self.scatter.lowest:
+            raw[:, :1] = self.scatter.split(raw[:, :1], noise[:, :1], voicing)
         if base is not None:
             raw[:, :1] += base
         wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])
         wave = self.limit * torch.tanh(wave / self.limit)
         sent = loudness * wave[:, :1]
         gains = raw[:, self.bands + 1 :]
-        if self.scatter:
-            free = self.unvoiced if voicing is None else self.unvoiced * (1 - voicing)
-            wave = torch.where(noise < self.always + free - 1, -wave, wave)
+        if self.scatter is not None:
+            wave = self.scatter(wave, noise, voicing)
         if pulses is not None:
             # Not squashed: a gain that is driven to nothing for a while must find its way back.
             wave = wave + gains[:, -self.bands :] * pulses

@@ -22,6 +22,7 @@ from .pitch import LATENTS as PITCH_LATENTS
 from .pitch import Pitch
 from .pqmf import PQMF
 from .pulses import pulse_train
+from .scatter import REACH as SCATTER_REACH
 from .tones import Tones
 
 LEVEL_LATENT = -1  # with gain and shape, the last latent starts as the log level
@@ -141,7 +142,7 @@ class RaveNet(nn.Module):
             with full_precision(latents):
                 base = self.lapped.inverse(latents)
         voicing = None
-        if self.pitch is not None and self.config.scatter_unvoiced:
+        if self.pitch is not None and (self.config.scatter_unvoiced or self.config.scatter_lowest):
             voicing = self.pitch.voicing(latents[:, self.tune], self.config.decimation)
         bands, sent = self.decoder(latents, noise, base, pulses, voicing)
         if self.gain is not None:
@@ -289,6 +290,7 @@ def decoder_reach(config: NetworkConfig) -> int:
         if i < len(config.ratios):
             reach += step
             step //= config.ratios[::-1][i]
+    reach += SCATTER_REACH if config.scatter_lowest else 0
     reach += 6 + 2 * config.noise.hop + (80 if config.harmonics else 0)
     reach += 2 * config.decimation * config.envelope_rounds if config.envelope else 0
     return math.ceil(reach * (2 if config.causal else 1))

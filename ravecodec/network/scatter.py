@@ -1,0 +1,63 @@
+"""Random signs for waveforms that nobody sent, so that noise is not a loop.
+
+A network that is the same in every frame makes of a steady noise one snippet, again and again, a flutter at the rate of
+the frames. Where no waveform is sent, its signs may as well be those of the noise, unless it makes partials: so the
+voicing has a say.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import NetworkConfig
+
+_SIDE = 31  # taps of the filter on either side of its middle: 10 ms at 3 kHz
+REACH = 2 * _SIDE  # sub-band samples on one side, where the lowest band is split
+
+
+class Scatter(nn.Module):
+    """Signs thrown in each band always, or as far as there is no pitch; in the lowest one above some frequency."""
+
+    always: Tensor
+    unvoiced: Tensor
+    low_pass: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        band = torch.arange(config.bands)[:, None]
+        always = (band >= config.scatter) & (config.scatter > 0)
+        unvoiced = (band >= config.scatter_unvoiced) & (config.scatter_unvoiced > 0)
+        self.register_buffer("always", always.float(), persistent=False)
+        self.register_buffer("unvoiced", (unvoiced & ~always).float(), persistent=False)
+        cut = config.scatter_lowest * config.bands / config.rate
+        self.register_buffer("low_pass", _low_pass(cut), persistent=False)
+        self.lowest = config.scatter_lowest > 0
+
+    def split(self, wave: Tensor, noise: Tensor, voicing: Tensor | None) -> Tensor:
+        """The lowest band's wave [batch, 1, time] with signs thrown above the frequency from which on none is sent.
+
+        `voicing` [batch, 1, time] is 0 to 1, None where nothing has a pitch; `noise` [batch, 1, time] is uniform, -1 to
+        1.
+        """
+        high = wave - self._low(wave)
+        free = 1 if voicing is None else 1 - voicing
+        change = torch.where(noise < free - 1, -2 * high, 0)
+        # Thrown signs spread it over the whole band; what is sent stays clear.
+        return wave + change - self._low(change)
+
+    def forward(self, wave: Tensor, noise: Tensor, voicing: Tensor | None) -> Tensor:
+        """The waves of all bands [batch, bands, time] with signs thrown where that is to be."""
+        free = self.unvoiced if voicing is None else self.unvoiced * (1 - voicing)
+        return torch.where(noise < self.always + free - 1, -wave, wave)
+
+    def _low(self, wave: Tensor) -> Tensor:
+        return F.conv1d(wave, self.low_pass, padding=_SIDE)
+
+
+def _low_pass(cut: float) -> Tensor:
+    """Taps [1, 1, n] of a windowed sinc, for a cut in cycles a sample."""
+    place = torch.arange(-_SIDE, _SIDE + 1, dtype=torch.float64)
+    taps = torch.sinc(2 * cut * place) * torch.hamming_window(len(place), periodic=False, dtype=torch.float64)
+    return (taps / taps.sum()).float()[None, None]
