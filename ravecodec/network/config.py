@@ -101,7 +101,7 @@ class NetworkConfig:
             raise ValueError(f"{self.latents} latents are too few: {self.measured} of them are measured")
         if not 0 <= self.lapped_coefficients <= min(self.free, self.decimation):
             raise ValueError(f"lapped_coefficients are 0 to {min(self.free, self.decimation)}")
-        if (self.scatter_unvoiced or self.scatter_lowest) and not self.pitch:
+        if self.scatter_steered and not self.pitch:
             raise ValueError("scatter_unvoiced and scatter_lowest go by the voicing: they need pitch")
         if not 0 <= self.scatter_lowest < self.rate / (2 * self.bands):
             raise ValueError(f"scatter_lowest lies in the lowest band, below {self.rate / (2 * self.bands):g} Hz")
@@ -135,6 +135,11 @@ class NetworkConfig:
     def carried(self) -> int:
         """Latents that start as coefficients of the lapped transform."""
         return min(self.lapped_coefficients or round(LAPPED_SHARE * self.latents), self.decimation, self.free)
+
+    @property
+    def scatter_steered(self) -> bool:
+        """Whether random signs go by the voicing."""
+        return bool(self.scatter_unvoiced or self.scatter_lowest)
 
     @property
     def causal(self) -> bool:

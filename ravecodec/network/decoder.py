@@ -38,8 +38,7 @@ class Decoder(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.bands = config.bands
         self.harmonics = HarmonicSource(pqmf) if config.harmonics else None
-        scattered = config.scatter or config.scatter_unvoiced or config.scatter_lowest
-        self.scatter = Scatter(config) if scattered else None
+        self.scatter = Scatter(config) if config.scatter or config.scatter_steered else None
         # One convolution for all that is read off the last features: waveform, loudness and, if any, harmonic gains.
         outputs = self.bands + 1 + self.bands * (config.harmonics + config.pitch)
         self.heads = Conv(widths[-1], outputs, 7, causal=causal)
@@ -73,7 +72,7 @@ class Decoder(nn.Module):
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
         raw = as_sequence(self.heads(features)).float()
         if self.scatter is not None and self.scatter.lowest:
-            raw[:, :1] = self.scatter.split(raw[:, :1], noise[:, :1], voicing)
+            raw[:, :1] = self.scatter.lowest_band(raw[:, :1], noise[:, :1], voicing)
         if base is not None:
             raw[:, :1] += base
         wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])

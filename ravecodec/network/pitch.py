@@ -61,7 +61,7 @@ class Pitch(nn.Module):
         self.latents = LATENTS + SLOTS * detail
         window = torch.hann_window(_WINDOW)
         frequency = torch.arange(int(_FINE_TOP / rate * _WINDOW) + 1) * (rate / _WINDOW)
-        bins = int(_BANDS[-1][-1] / rate * _WINDOW) + 1
+        bins = int(max(band[-1] for band in _BANDS) / rate * _WINDOW) + 1
         candidates = _candidates(_GRID)
         # Of a tone under a window the autocorrelation falls with the lag: half of that is made good.
         lags = (rate / candidates).long()
@@ -192,6 +192,12 @@ class Pitch(nn.Module):
             before, here, after = at(best - 1), at(best), at(best + 1)
             best = (best + (after > here).long() - ((before > here) & (after <= here)).long()).clamp(1, last - 1)
         return HIGHEST * torch.exp2(-(best + _vertex(correlation, best)) / _GRID), at(best)
+
+
+def pitch_reach(hop: int) -> int:
+    """Samples on one side that the latents of a frame of `hop` samples depend on, an upper bound."""
+    # The path from a neighbouring slot, the spectra of the frame itself, and half a window.
+    return (_SPAN + _SPECTRA + _SPECTRA * SLOTS) * (hop // (_SPECTRA * SLOTS)) + _WINDOW // 2
 
 
 def _candidates(grid: int) -> Tensor:

@@ -31,11 +31,12 @@ class Scatter(nn.Module):
         unvoiced = (band >= config.scatter_unvoiced) & (config.scatter_unvoiced > 0)
         self.register_buffer("always", always.float(), persistent=False)
         self.register_buffer("unvoiced", (unvoiced & ~always).float(), persistent=False)
-        cut = config.scatter_lowest * config.bands / config.rate
-        self.register_buffer("low_pass", _low_pass(cut), persistent=False)
         self.lowest = config.scatter_lowest > 0
+        if self.lowest:
+            cut = config.scatter_lowest * config.bands / config.rate
+            self.register_buffer("low_pass", _low_pass(cut), persistent=False)
 
-    def split(self, wave: Tensor, noise: Tensor, voicing: Tensor | None) -> Tensor:
+    def lowest_band(self, wave: Tensor, noise: Tensor, voicing: Tensor | None) -> Tensor:
         """The lowest band's wave [batch, 1, time] with signs thrown above the frequency from which on none is sent.
 
         `voicing` [batch, 1, time] is 0 to 1, None where nothing has a pitch; `noise` [batch, 1, time] is uniform, -1 to

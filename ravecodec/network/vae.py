@@ -19,7 +19,7 @@ from .lapped import LappedTransform
 from .layers import full_precision
 from .noise import seeded_noise
 from .pitch import LATENTS as PITCH_LATENTS
-from .pitch import Pitch
+from .pitch import Pitch, pitch_reach
 from .pqmf import PQMF
 from .pulses import pulse_train
 from .scatter import REACH as SCATTER_REACH
@@ -142,7 +142,7 @@ class RaveNet(nn.Module):
             with full_precision(latents):
                 base = self.lapped.inverse(latents)
         voicing = None
-        if self.pitch is not None and (self.config.scatter_unvoiced or self.config.scatter_lowest):
+        if self.pitch is not None and self.config.scatter_steered:
             voicing = self.pitch.voicing(latents[:, self.tune], self.config.decimation)
         bands, sent = self.decoder(latents, noise, base, pulses, voicing)
         if self.gain is not None:
@@ -276,7 +276,7 @@ def encoder_reach(config: NetworkConfig) -> int:
     if config.lapped:
         reach = max(reach, 3 * config.decimation)
     if config.pitch:
-        reach = max(reach, (5 if config.tones else 4) * config.decimation)
+        reach = max(reach, pitch_reach(config.hop) / config.bands + (config.decimation if config.tones else 0))
     return math.ceil(reach)
 
 
