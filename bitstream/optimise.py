@@ -1,8 +1,8 @@
 """Choosing integers by what they cost: rate-distortion optimised quantisation, for encoders only.
 
-Rounding gives the nearest integer; an integer nearer zero is often so much cheaper that the larger error pays. The
-choice for one integer is made with the contexts that a decoder will have, in coding order; what it does to the
-contexts of later ones is not looked at.
+Rounding gives the nearest integer; where a value lies almost halfway to the next one, that one is often so much cheaper
+that the larger error pays. The choice for one integer is made with the contexts that a decoder will have; what it does
+to the contexts of later ones is not looked at.
 """
 
 from __future__ import annotations
@@ -14,54 +14,68 @@ from .blas import one_thread
 from .order import order
 from .tables import CHOSEN, Tables, check_codes
 
-USUAL_WEIGHT = 0.1  # squared steps that a bit is worth
+USUAL_WEIGHT = 0.06  # squared steps that a bit is worth
+REACH = 0.7  # steps that a value may be moved by: of what is moved further, less is heard than is saved
+ROUNDS = 2  # once with the contexts that rounding gives, once with those that the first choice gives
 
 
 @one_thread
 def optimise(
     exact: NDArray[np.floating], tables: Tables, step: int, weight: float = USUAL_WEIGHT, linked: bool = True
 ) -> NDArray[np.int32]:
-    """Integers for a packet of unrounded codes [channels, frames, components], in steps of the quantiser.
+    """Integers for unrounded codes [..., channels, frames, components] of packets, in steps of the quantiser.
 
-    Each becomes the nearest integer, the next one toward zero, or zero, whichever has the least squared error plus
-    `weight` times its bits; on a tie the first of them. All components weigh alike: a step is as many times the noise
-    that the decoder tolerates in each of them. ModelError as for encoding.
+    Each becomes the nearest integer, or the one on its other side if that is within `REACH` and has the smaller squared
+    error plus `weight` times its bits. All components weigh alike: a step is as many times the noise that the decoder
+    tolerates in each of them. Packets side by side get what they get one by one, in less time. ModelError as for
+    encoding.
     """
-    channels, frames, components = exact.shape
     nearest = np.rint(exact).astype(np.int64)
     check_codes(nearest)
-    if weight <= 0:
+    if weight <= 0 or not exact.size:
         return nearest.astype(np.int32)
-    chosen = np.empty_like(nearest)
-    predictor = tables.predictor(step, (1, channels, frames, components), linked)
-    spread = order(frames)
+    packets = exact.reshape(-1, *exact.shape[-3:])
+    _, channels, frames, components = packets.shape
+    lines = np.ascontiguousarray(packets.transpose(3, 1, 0, 2))
+    chosen = np.empty(lines.shape, dtype=np.int32)
+    predictor = tables.predictor(step, packets.shape, linked)
+    spread = order(frames).frames
     for component, row in enumerate(tables.rows(step, components)):
         for channel in range(channels):
-            line, target = nearest[channel, :, component], exact[channel, :, component]
             if row != CHOSEN:
-                rows = np.full(frames, row)
-                chosen[channel, :, component] = _choose(target, line, tables, rows, np.zeros_like(rows), weight)
+                rows = np.full(lines.shape[2:], row)
+                choice = _Choice(lines[component, channel], weight)
+                chosen[component, channel] = choice.between(tables, rows, np.zeros_like(rows))
                 continue
             assert predictor is not None
+            choice = _Choice(lines[component, channel].take(spread, axis=1), weight)
+            found = choice.nearest
             predictor.open(component, channel)
-            first = 0
-            for last in spread.ends:
-                at = spread.frames[first:last]
-                if last > first:
-                    rows, whole = predictor.rows(first, last)
-                    best = _choose(target[at], line[at], tables, rows[0], whole[0], weight)
-                    predictor.put(first, last, best[None])
-                    chosen[channel, at, component] = best
-                first = last
+            for _ in range(ROUNDS if frames > 1 else 1):
+                predictor.put(0, frames, found)
+                found = choice.between(tables, *predictor.rows(0, frames))
+            predictor.put(0, frames, found)
             predictor.close()
-    return chosen.astype(np.int32)
+            chosen[component, channel][:, spread] = found
+    return np.ascontiguousarray(chosen.transpose(2, 1, 3, 0)).reshape(exact.shape)
 
 
-def _choose(
-    target: NDArray, nearest: NDArray, tables: Tables, rows: NDArray, whole: NDArray, weight: float
-) -> NDArray[np.int64]:
-    """The best candidate for each of these integers."""
-    candidates = np.stack([nearest, nearest - np.sign(nearest), np.zeros_like(nearest)])
-    bits = tables.price(candidates, *np.broadcast_arrays(rows[None], whole[None], candidates)[:2])
-    cost = (candidates - target) ** 2 + weight * bits
-    return np.take_along_axis(candidates, cost.argmin(0)[None], 0)[0]
+class _Choice:
+    """The two integers beside each of these values [packets, frames], and what the farther one has to save."""
+
+    def __init__(self, target: NDArray[np.floating], weight: float) -> None:
+        nearest = np.rint(target)
+        beyond = target - nearest
+        self.nearest = nearest.astype(np.int64)
+        self._at = np.flatnonzero(np.abs(beyond) >= 1 - REACH)  # of all others the nearest one it is
+        near, beyond = self.nearest.take(self._at), beyond.take(self._at)
+        self._both = np.stack([near, near + np.where(beyond < 0, -1, 1)])
+        self._asked = (1 - 2 * np.abs(beyond)) / weight  # bits, for which the squared error grows
+
+    def between(self, tables: Tables, rows: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The better one of both, where they are coded by these rows, moved by so many."""
+        some = np.broadcast_to(rows.take(self._at), self._both.shape)
+        bits = tables.price(self._both, some, whole.take(self._at))
+        found = self.nearest.copy()
+        found.flat[self._at] = np.where(bits[0] - bits[1] > self._asked, self._both[1], self._both[0])
+        return found

@@ -116,7 +116,7 @@ def system_name(codec: str, settings: Mapping[str, Any]) -> str:
         if key == "model":
             parts += [] if value == "default" else [Path(str(value)).stem]
         elif key not in SWEPT:
-            parts.append(key if value is True else f"{key}={value}")
+            parts.append({True: key, False: f"no {key}"}[value] if isinstance(value, bool) else f"{key}={value}")
     return " ".join(parts)
 
 

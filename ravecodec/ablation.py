@@ -54,17 +54,17 @@ def write_models(
 def integers(codec: Codec, sounds: Iterable[tuple[Any, int]], steps: Sequence[int]) -> dict[int, np.ndarray]:
     """The integers [frames, components] that the codec makes of all sounds at each step, channels one after another."""
     analysis, mode = Analysis(codec.network), "auto" if codec.network.places else "separate"
-    parts: list[tuple[Quantiser, np.ndarray]] = []
+    parts: list[tuple[Quantiser, list[np.ndarray]]] = []
     for audio, rate in sounds:
         samples = as_samples(audio)
         layout, _, blocks = arranged([samples], rate, samples.shape[1], mode)
         quantiser = Quantiser(codec.basis, codec.tables, layout=layout)
         means = analysis.latents(blocks, rate, samples.shape[1], layout == Layout.JOINT)
-        parts += [(quantiser, quantiser.rotated(part)) for part in means]
+        parts.append((quantiser, [quantiser.rotated(part) for part in means]))
     if not parts:
         raise UsageError("there is no sound to fit the plainer codes to")
     return {
-        step: np.concatenate([c for quantiser, part in parts for c in quantiser.integers(part, step, codec.latents)])
+        step: np.concatenate([c for q, part in parts for codes in q.integers(part, step, codec.latents) for c in codes])
         for step in steps
     }
 

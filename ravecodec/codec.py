@@ -72,7 +72,7 @@ class Codec:
         rule: str = "sigma",
         quality: float | None = None,
         bitrate: float | None = None,
-        rdoq: bool = False,
+        rdoq: bool | None = None,
         stereo: str = "auto",
         tags: Mapping[str, str] | None = None,
     ) -> bytes:
@@ -80,9 +80,9 @@ class Codec:
 
         At most one of fidelity (0 to 1, of the singular values' sum or, by `rule`, of their squares') and components;
         `step` is the quantiser's step index in eighths of an octave. Or a quality, 0 to 10; or a bitrate in kbit/s of
-        the whole file. With `rdoq` an integer that costs much more than a smaller one gives way to it
-        (rate-distortion optimised quantisation). Two channels are coded "joint" or "separate"; "auto" chooses by how
-        much they have in common. Raises AudioError and UsageError.
+        the whole file. With `rdoq` (rate-distortion optimised quantisation; what is usual) a value that lies almost
+        halfway between two integers becomes the cheaper one; without, always the nearest. Two channels are coded
+        "joint" or "separate"; "auto" chooses by how much they have in common. Raises AudioError and UsageError.
         """
         samples = as_samples(audio)
         out = io.BytesIO()
@@ -106,7 +106,7 @@ class Codec:
         rule: str = "sigma",
         quality: float | None = None,
         bitrate: float | None = None,
-        rdoq: bool = False,
+        rdoq: bool | None = None,
         stereo: str = "auto",
         cap: float | None = None,
         packet: int | None = None,
@@ -121,7 +121,8 @@ class Codec:
             fidelity, components, step, rule, quality: the operating point, as for `encode`.
             bitrate: of the file, in kbit/s: the step, and with it the components unless they are given, are chosen so
                 that the file comes nearest. The network runs once; what it says is kept until then.
-            rdoq, stereo: as for `encode`; "auto" looks at the first 16 s.
+            rdoq, stereo: as for `encode`; live sound, which has no time for it, is rounded if it is not asked for.
+                "auto" looks at the first 16 s.
             cap: kbit/s that no packet may exceed: one that would is quantised more coarsely, as far as it takes.
             packet: frames in a packet; by default 128 of sound known to last at most 30 s, else or with a cap 64.
             live: a frame a packet and little delay: 0.8 s of sound instead of 17. The noise's seed is drawn at random,
@@ -144,7 +145,8 @@ class Codec:
         layout, coherence, blocks = arranged(blocks, rate, channels, stereo, live)
         header = self._header(rate, channels, layout, samples, fidelity, components, step, rule, tags, packet)
         header = replace(header, coherence=coherence)
-        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if rdoq else 0.0, layout)
+        weighed = not live if rdoq is None else rdoq
+        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if weighed else 0.0, layout)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
         values: Iterator[np.ndarray] = map(
@@ -164,7 +166,7 @@ class Codec:
         # Packets are coded side by side where nobody waits for each of them.
         at_once = live or flush or cap is not None
         for group in ([part] for part in values) if at_once else batches(values, header):
-            codes, coarser = [quantiser.integers(part, header.step, header.components) for part in group], 0
+            codes, coarser = quantiser.integers(group, header.step, header.components), 0
             if cap is not None:
                 room = int(cap * 1000 / 8 * group[0].shape[1] * self.hop / self.rate)
                 probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ class StreamCodec(Protocol):
         fidelity: float | None = None, components: int | None = None, step: int | None = None,
         rule: str = "sigma", tags: Mapping[str, str] | None = None, quality: float | None = None,
         bitrate: float | None = None, cap: float | None = None, packet: int | None = None, live: bool = False,
-        flush: bool = False, rdoq: bool = False,
+        flush: bool = False, rdoq: bool | None = None,
     ) -> Header: ...  # fmt: skip
 
     def decode_stream(

@@ -91,7 +91,7 @@ def test_chunks_of_any_size_give_the_integers_of_the_whole(codec: Codec) -> None
 def test_blocks_equal_one_pass_of_the_network_over_everything(codec: Codec) -> None:
     """Away from the file's ends; there the network's own padding differs from the silence a block sees."""
     audio = glide(3, 600 * HOP)
-    data = codec.encode(audio, 48000, components=128, step=-16)
+    data = codec.encode(audio, 48000, components=128, step=-16, rdoq=False)
     header = Header.parse(data)
     steps = codec.basis.steps(-16)[:, None]
     with torch.inference_mode():
@@ -105,6 +105,21 @@ def test_blocks_equal_one_pass_of_the_network_over_everything(codec: Codec) -> N
     decoded, _ = codec.decode(data)
     span = slice(codec.preroll * HOP, (600 - codec.preroll) * HOP)
     assert np.abs(decoded - once)[span].max() < 1e-4
+
+
+def test_bits_are_weighed_but_not_of_live_sound(codec: Codec) -> None:
+    audio = sound(3.0)
+    weighed, rounded = (codec.encode(audio, 48000, rdoq=rdoq) for rdoq in (True, False))
+    assert codec.encode(audio, 48000) == weighed and len(weighed) < 0.97 * len(rounded)
+    steps = np.abs(codes_of(weighed, codec)[0] - codes_of(rounded, codec)[0])
+    assert steps.max() == 1 and 0 < steps.mean() < 0.2
+
+    def live(rdoq: bool | None) -> np.ndarray:
+        out = io.BytesIO()
+        codec.encode_stream([audio.reshape(-1, 1)], 48000, 1, out, live=True, rdoq=rdoq)
+        return codes_of(out.getvalue(), codec)[0]
+
+    assert np.array_equal(live(None), live(False)) and not np.array_equal(live(None), live(True))
 
 
 def test_a_decoder_that_waits_for_every_byte_hears_the_same(codec: Codec) -> None:

@@ -120,6 +120,7 @@ def test_labels_say_what_was_asked_for() -> None:
     labels = {
         "ravecodec mine 3 kbit/s": {"model": "there/mine.safetensors", "bitrate": 3.0},
         "ravecodec r=16 q=-4 rdoq": {"components": 16, "step": -4, "rdoq": True},
+        "ravecodec q=4 no rdoq": {"step": 4, "rdoq": False},
         "ravecodec f=0.9 rule=sigma-squared": {"fidelity": 0.9, "rule": "sigma-squared"},
     }
     assert [codecs.create("ravecodec", settings).label for settings in labels.values()] == list(labels)

@@ -16,8 +16,8 @@ from eval.errors import Unavailable
 class RaveCodec(Codec):
     """ravecodec with a `model`, a `fidelity` (of a `rule`) or a number of `components`, and a `step` index q.
 
-    Or with a `bitrate` in kbit/s; `rdoq`: with rate-distortion optimised quantisation. What is None is the codec's
-    default. The model is loaded at first use and kept by each process.
+    Or with a `bitrate` in kbit/s; `rdoq`: with or without rate-distortion optimised quantisation. What is None is the
+    codec's default. The model is loaded at first use and kept by each process.
     """
 
     name = "ravecodec"
@@ -30,11 +30,11 @@ class RaveCodec(Codec):
         step: int | None = None,
         rule: str | None = None,
         bitrate: float | None = None,
-        rdoq: bool = False,
+        rdoq: bool | None = None,
     ) -> None:
         given = {
             "fidelity": fidelity, "components": components, "step": step, "rule": rule, "bitrate": bitrate,
-            "rdoq": rdoq or None,
+            "rdoq": rdoq,
         }  # fmt: skip
         self.options = {key: value for key, value in given.items() if value is not None}
         super().__init__(model=model, **self.options)
@@ -46,7 +46,8 @@ class RaveCodec(Codec):
         parts = [f"{short[key]}={value}" for key, value in self.options.items() if key in short]
         if "bitrate" in self.options:
             parts.append(f"{self.options['bitrate']:g} kbit/s")
-        parts += ["rdoq"] if "rdoq" in self.options else []
+        if "rdoq" in self.options:
+            parts.append("rdoq" if self.options["rdoq"] else "no rdoq")
         name = self.name if self.model == "default" else f"{self.name} {Path(self.model).stem}"
         return " ".join([name, *parts])
 

@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     points = []
     for stage in [stage for stage in STAGES if stage in arguments.stages]:
         model = models["contexts" if stage == "rdoq" else stage]
-        fixed = {"model": str(model), "fidelity": arguments.fidelity, **({"rdoq": True} if stage == "rdoq" else {})}
+        fixed = {"model": str(model), "fidelity": arguments.fidelity, "rdoq": stage == "rdoq"}
         points += [Point("ravecodec", {**fixed, "step": step}) for step in arguments.step]
     results = sweep.run(
         arguments.data, out, [*points, *usual(fidelities=())], arguments.metrics, arguments.jobs,

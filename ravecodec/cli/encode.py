@@ -63,7 +63,9 @@ def add(commands: Commands) -> None:
         " of fidelity and components is not given",
     )
     parser.add_argument(
-        "--rdoq", action="store_true", help="let integers that cost much more than smaller ones give way to these"
+        "--rdoq", action=argparse.BooleanOptionalAction, help="where a value lies almost halfway between two integers,"
+        " take the cheaper one (rate-distortion optimised quantisation), or always the nearest: a larger file, sooner"
+        " (default: the cheaper one, but not with --live)",
     )
     parser.add_argument(
         "--stereo",
@@ -106,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         "rule": arguments.rule,
         "quality": arguments.quality,
         "bitrate": arguments.bitrate,
-        "rdoq": arguments.rdoq or None,
+        "rdoq": arguments.rdoq,
         "stereo": None if arguments.stereo == "auto" else arguments.stereo,
         "cap": arguments.cbr_ish,
         "packet": arguments.packet_frames,

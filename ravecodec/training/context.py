@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bitstream import Tables
 from bitstream.context import Context
 from bitstream.fit import fit_bank
+from bitstream.optimise import REACH, USUAL_WEIGHT
 from bitstream.predict import INPUT_MAX
 from bitstream.tables import CHOSEN, Row
 
@@ -84,8 +85,8 @@ def train_network(
     dice = np.random.default_rng(options.seed)
     learner = torch.optim.Adam(net.parameters(), rate)
     pace = torch.optim.lr_scheduler.OneCycleLR(learner, rate, total_steps=updates, pct_start=0.1)
-    for codes, step in _batches(parts, steps, updates, options.batch, dice):
-        loss = net.bits(codes, step).mean()
+    for exact, step in _batches(parts, steps, updates, options.batch, dice):
+        loss = net.bits(_chosen(net, exact, step), step).mean()
         learner.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 0.5)
@@ -97,7 +98,7 @@ def train_network(
 def _batches(
     parts: list[np.ndarray], steps: list[int], updates: int, packets: int, dice: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Random packets of one length and one number of channels, quantised at random steps."""
+    """Random packets of one length and one number of channels in random steps, as `_in_steps` gives them."""
     share = np.array([p.shape[0] * p.shape[1] for p in parts], dtype=np.float64)
     longest = min(FRAMES, *(p.shape[1] for p in parts))
     for number in range(updates):
@@ -107,9 +108,7 @@ def _batches(
         count = max(1, packets * FRAMES // (len(part) * length)) if length > 8 else packets * 4
         starts = dice.integers(part.shape[1] - length + 1, size=count)
         batch = np.stack([part[:, s : s + length] for s in starts])
-        step = dice.choice(steps, size=count).astype(np.float64)
-        codes = _integers(batch, step)
-        yield torch.from_numpy(codes.astype(np.float32)), torch.from_numpy(step.astype(np.float32))
+        yield _in_steps(batch, dice.choice(steps, size=count))
 
 
 @torch.no_grad()
@@ -163,13 +162,24 @@ def fit_tables(
     )  # fmt: skip
 
 
-def _integers(packets: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Packets [B, channels, T, N] at steps [B] as they are coded: two channels jointly."""
-    exact = packets / 2 ** (step / 8)[:, None, None, None]
+def _in_steps(packets: np.ndarray, steps: np.ndarray) -> tuple[Tensor, Tensor]:
+    """What is rounded of packets [B, channels, T, N] at steps [B], two channels jointly; and these steps."""
+    exact = packets / 2 ** (steps.astype(np.float64) / 8)[:, None, None, None]
     if exact.shape[1] == 2:
         exact = parted(exact.swapaxes(0, 1)).swapaxes(0, 1)
-    codes: np.ndarray = np.rint(exact)
-    return codes
+    return torch.from_numpy(exact.astype(np.float32)), torch.from_numpy(steps.astype(np.float32))
+
+
+@torch.no_grad()
+def _chosen(net: ContextNet, exact: Tensor, step: Tensor) -> Tensor:
+    """The integers of what is rounded, as an encoder with this network chooses them (bitstream.optimise)."""
+    nearest = exact.round()
+    beyond = exact - nearest
+    other = nearest + torch.where(beyond < 0, -1.0, 1.0)
+    predicted = net(nearest, step)
+    saved = (net.price(nearest, *predicted) - net.price(other, *predicted)).permute(1, 2, 3, 0)
+    pays = (USUAL_WEIGHT * saved > 1 - 2 * beyond.abs()) & (beyond.abs() >= 1 - REACH)
+    return torch.where(pays, other, nearest)
 
 
 def _meet(net: ContextNet, parts: list[np.ndarray], step: int) -> np.ndarray:
@@ -178,9 +188,9 @@ def _meet(net: ContextNet, parts: list[np.ndarray], step: int) -> np.ndarray:
     for group in _packets(parts).values():
         for first in range(0, len(group), 32):
             batch = np.stack(group[first : first + 32])
-            steps = np.full(len(batch), float(step))
-            codes = torch.from_numpy(_integers(batch, steps).astype(np.float32))
-            mean, level = net(codes, torch.from_numpy(steps.astype(np.float32)))
+            exact, steps = _in_steps(batch, np.full(len(batch), step))
+            codes = _chosen(net, exact, steps)
+            mean, level = net(codes, steps)
             eighths = torch.floor(mean * 8 + 0.5).long()
             number = torch.floor((level - FINEST) * 8 + 0.5).long().clamp(0, CLASSES - 1)
             offset = codes.permute(3, 0, 1, 2).long() - (eighths >> 3)

@@ -134,8 +134,11 @@ class ContextNet(nn.Module):
         return F.pad(found.permute(3, 0, 1, 2, 4), (0, 0, MARGIN, MARGIN))
 
     def bits(self, codes: Tensor, step: Tensor) -> Tensor:
+        """Bits [N, B, channels, T] of codes as they are predicted from one another."""
+        return self.price(codes, *self(codes, step))
+
+    def price(self, codes: Tensor, mean: Tensor, level: Tensor) -> Tensor:
         """Bits [N, B, channels, T] of codes under two logistic distributions of one mean, one wider than the other."""
-        mean, level = self(codes, step)
         scale = (0.55 * torch.exp2(level)).clamp(0.02, 1e4)
         distance = (codes.permute(3, 0, 1, 2) - mean).abs()
         share, wide = torch.sigmoid(self.shape[0]), 1 + torch.exp(self.shape[1])
