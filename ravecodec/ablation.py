@@ -58,7 +58,7 @@ def integers(codec: Codec, sounds: Iterable[tuple[Any, int]], steps: Sequence[in
     for audio, rate in sounds:
         samples = as_samples(audio)
         layout, _, blocks = arranged([samples], rate, samples.shape[1], mode)
-        quantiser = Quantiser(codec.basis, codec.tables, layout=layout)
+        quantiser = Quantiser(codec.basis, codec.tables, layout=layout, ceiling=codec.network.ceiling)
         means = analysis.latents(blocks, rate, samples.shape[1], layout == Layout.JOINT)
         parts.append((quantiser, [quantiser.rotated(part) for part in means]))
     if not parts:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 RULES = ("sigma", "sigma-squared")
+ALONE = 0.9999  # of a component's length in one latent: it is that one
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ class Basis:
     def unit(self) -> np.ndarray:
         """What the latents are divided by."""
         return np.ones_like(self.mean) if self.scale is None else self.scale
+
+    def ceilings(self, latents: np.ndarray) -> np.ndarray:
+        """Largest values of the components [d] that mean something, from those of the latents [d]; infinity for most.
+
+        Only a component that is one latent alone can have one.
+        """
+        found = np.full(len(self.mean), np.inf)
+        for latent in np.flatnonzero(np.isfinite(latents)):
+            component = int(self.vectors[:, latent].argmax())
+            if self.vectors[component, latent] > ALONE:
+                found[component] = (latents[latent] - self.mean[latent]) / self.unit[latent]
+        return found
 
     def steps(self, q: int) -> np.ndarray:
         """Quantiser steps sqrt(12) * noise * 2^(q / 8): at q = 0 rounding is as loud as the posterior noise."""

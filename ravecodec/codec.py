@@ -146,7 +146,8 @@ class Codec:
         header = self._header(rate, channels, layout, samples, fidelity, components, step, rule, tags, packet)
         header = replace(header, coherence=coherence)
         weighed = not live if rdoq is None else rdoq
-        quantiser = Quantiser(self.basis, self.tables, USUAL_WEIGHT if weighed else 0.0, layout)
+        weight = USUAL_WEIGHT if weighed else 0.0
+        quantiser = Quantiser(self.basis, self.tables, weight, layout, self.network.ceiling)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
         values: Iterator[np.ndarray] = map(

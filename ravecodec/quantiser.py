@@ -20,17 +20,26 @@ from .errors import UsageError
 from .rate import NullFile, Point, Spool, choose, first_fit
 from .stereo import parted
 
+NEAR = 0.1  # steps from an integer that are not worth a bit
 SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 
 
 class Quantiser:
     """Rotates means into components and rounds them; `weight` is the squared steps that a bit is worth (0: nothing).
 
-    The layout says how channels are coded.
+    The layout says how channels are coded, `ceiling` [latents] above which value a latent says no more.
     """
 
-    def __init__(self, basis: Basis, tables: Tables, weight: float = 0.0, layout: Layout = Layout.DISCRETE) -> None:
+    def __init__(
+        self,
+        basis: Basis,
+        tables: Tables,
+        weight: float = 0.0,
+        layout: Layout = Layout.DISCRETE,
+        ceiling: np.ndarray | None = None,
+    ) -> None:
         self.basis, self.tables, self.weight, self.layout = basis, tables, weight, layout
+        self._tops = np.full(len(basis.mean), np.inf) if ceiling is None else basis.ceilings(ceiling)
 
     def rotated(self, latents: np.ndarray) -> np.ndarray:
         """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
@@ -46,6 +55,8 @@ class Quantiser:
         codes: list[np.ndarray] = []
         for _, alike in groupby(values, np.shape):  # all but the last are: side by side they take less time
             exact = (np.stack([part[..., :components] for part in alike], 1) / steps).clip(-limit, limit)
+            for component in np.flatnonzero(np.isfinite(self._tops[:components])):
+                exact[..., component] = _raised(exact[..., component], self._tops[component] / steps[component])
             exact = (parted(exact) if joint else exact).swapaxes(0, 1)
             codes += [*optimise(exact, self.tables, step, self.weight, joint)]
         return codes
@@ -97,6 +108,15 @@ class Quantiser:
         most = min(len(self.basis.mean), MAX_SYMBOLS // (header.channels * header.frames_per_packet))
         target = kilobits * 1000 / 8
         return at(choose(size, target, self.tables.steps.tolist(), header.components, most, fixed))
+
+
+def _raised(exact: np.ndarray, top: float) -> np.ndarray:
+    """Values in steps, but those at the `top`, which no step may reach, are the integer above it.
+
+    That says as much as the top itself. So does the one below, if it is nearer than what is raised would be worth.
+    """
+    below = np.floor(top)
+    return np.where(exact > max((below + top) / 2, below + NEAR), np.ceil(top), exact)
 
 
 def _first(codes: np.ndarray, components: int) -> np.ndarray:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from bitstream import Tables
 from ravecodec.network.config import NetworkConfig, load_preset
 from ravecodec.network.phase import SEGMENT, SETTLE, history
 from ravecodec.network.pitch import LATENTS, MIDDLE, Pitch
 from ravecodec.network.pulses import TOP, pulse_train
 from ravecodec.network.vae import RaveNet
+from ravecodec.quantiser import Quantiser
 from ravecodec.training.calibrate import Statistics, choose_basis
 
 RATE, HOP, FRAMES = 48000, 2048, 24
@@ -131,6 +133,33 @@ def test_no_pitch_is_exactly_that_at_every_step(rotation: str) -> None:
         torch.testing.assert_close(resting, net.pitch.rest.expand(1, -1, 300), rtol=0, atol=0)
     # The voicing comes sooner than its size would have it.
     assert basis.unit[net.tune][2:4] == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("rotation", ["all", "kinds", "none"])
+def test_what_is_all_voiced_stays_so_whatever_the_step(rotation: str) -> None:
+    """Rounded to the nearest integer, what no step ends at would come out as voiced in part."""
+    torch.manual_seed(0)
+    net = RaveNet(load_preset("tiny")).eval()
+    count = net.config.latents
+    means = np.random.default_rng(0).standard_normal((300, count)).astype(np.float32)
+    basis = choose_basis(net, Statistics(means, np.full(count, 0.01)), rotation)[1]
+    assert net.pitch is not None
+    voicing = np.arange(count)[net.tune][2:4]
+    latents = means.T.copy()
+    latents[voicing, :150], latents[voicing, 150:] = 1.0, 0.2
+    tables = Tables.fit({0: np.zeros((9, count), int)})
+    least, plain = [], []
+    for q in range(-16, 25):
+        steps = basis.steps(q)[:, None]
+        for ceiling, found in ((net.ceiling, least), (None, plain)):
+            quantiser = Quantiser(basis, tables, ceiling=ceiling)
+            codes = quantiser.integers([quantiser.rotated(latents[None])], q, count)[0][0].T
+            heard = net.pitch.resting(torch.from_numpy(basis.restore(codes * steps)[None, net.tune]))[:, 2:4]
+            found.append(float(heard[..., :150].min()))
+            assert heard.max() <= 1
+            if q <= 0:  # elsewhere it is as near as before
+                assert (heard[..., 150:] - 0.2).abs().max() < 0.51 * float((steps[:, 0] * basis.unit).max())
+    assert min(least) > 0.9 > 0.6 > min(plain)
 
 
 def test_a_line_of_pitch_makes_no_other_sound() -> None:

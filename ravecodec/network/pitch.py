@@ -118,9 +118,17 @@ class Pitch(nn.Module):
         line = np.interp(places, places[voiced], latents[:SLOTS].T.ravel()[voiced])
         return np.concatenate([line.reshape(-1, SLOTS).T.astype(latents.dtype), latents[SLOTS:]])
 
+    @property
+    def ceiling(self) -> np.ndarray:
+        """Of each latent [n] the value above which it says no more, since all is voiced there; infinity for others."""
+        return np.where(self.rest[:, 0].numpy() < 0, 1.0, np.inf)
+
     def resting(self, latents: Tensor) -> Tensor:
-        """Latents [batch, n, frames] as they are measured where there is no pitch: zero but for the voicing."""
-        voicing = latents[:, SLOTS:LATENTS]
+        """Latents [batch, n, frames] as they are measured where there is no pitch: zero but for the voicing.
+
+        Of that no more than there is: a step may not end where all is voiced.
+        """
+        voicing = latents[:, SLOTS:LATENTS].clamp(max=1)
         sounding = voicing > -1
         pitch, rise = latents[:, :SLOTS], latents[:, LATENTS:]
         return torch.cat([pitch * sounding, voicing, rise * sounding[:, : rise.shape[1]]], 1)

@@ -221,6 +221,14 @@ class RaveNet(nn.Module):
             self.encoder.head.bias[first : first + self.envelope.latents] = torch.log(torch.expm1(width))  # type: ignore[index]
 
     @property
+    def ceiling(self) -> np.ndarray:
+        """Of each latent [latents] the value above which it says no more; infinity for all but the voicing."""
+        found = np.full(self.config.latents, np.inf)
+        if self.pitch is not None:
+            found[self.tune] = self.pitch.ceiling
+        return found
+
+    @property
     def kinds(self) -> list[range]:
         """Latents that may be mixed: those learned freely; each of a tone or a pitch alone; envelope, level."""
         last = self.single if self.pitch is None else self.tune
