@@ -167,7 +167,7 @@ def test_live_packets_are_single_frames_with_a_seed_of_their_own(codec: Codec, a
     assert files[0].flushes == len(packets) + 2
     assert first.header.seed != second.header.seed
     assert first.header.stream_crc != second.header.stream_crc
-    whole = codes_of(codec.encode(audio[:48000, :1], 48000), codec)
+    whole = codes_of(codec.encode(audio[:48000, :1], 48000, rdoq=False), codec)
     live = codes_of(files[0].getvalue(), codec)
     assert live.shape == whole.shape and np.mean(live != whole) < 0.01
     parts = [p for p in packets if p.offset is not None]

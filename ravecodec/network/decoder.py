@@ -71,11 +71,14 @@ class Decoder(nn.Module):
         """
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
         raw = as_sequence(self.heads(features)).float()
-        if self.scatter is not None and self.scatter.lowest:
-            raw[:, :1] = self.scatter.lowest_band(raw[:, :1], noise[:, :1], voicing)
-        if base is not None:
-            raw[:, :1] += base
         wave, loudness = raw[:, : self.bands], amplitude(raw[:, self.bands : self.bands + 1])
+        lowest = wave[:, :1]
+        if self.scatter is not None and self.scatter.lowest:
+            lowest = self.scatter.lowest_band(lowest, noise[:, :1], voicing)
+        if base is not None:
+            lowest = lowest + base
+        # Not written in place: what the way back needs must stay as it was.
+        wave = torch.cat([lowest, wave[:, 1:]], 1)
         wave = self.limit * torch.tanh(wave / self.limit)
         sent = loudness * wave[:, :1]
         gains = raw[:, self.bands + 1 :]
