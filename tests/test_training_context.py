@@ -71,6 +71,18 @@ def test_packets_of_one_frame_need_no_neighbours(tables: Tables) -> None:
     assert sum(tables.bits(f, 0) for f in frames) < 1.1 * sum(fixed.bits(f, 0) for f in frames)
 
 
+def test_what_ends_at_a_top_is_expected_as_encoders_send_it() -> None:
+    """At most steps the top is no integer; tables that learned of it have the integer above in mind."""
+    dice = np.random.default_rng(3)
+    switch = np.repeat(dice.integers(0, 2, 750), 8) * 3.4
+    latents = np.concatenate([switch[None, :, None], source(0, 6000)[..., :2]], 2)
+    tops = np.array([3.4, np.inf, np.inf])
+    codes = np.rint(latents)[:, :64].astype(np.int32)
+    codes[..., 0] = np.where(latents[:, :64, 0] > 0, 4, 0)
+    knows, does_not = (fit_tables([latents], [0], OPTIONS, tops=t).component_bits(codes, 0)[0] for t in (tops, None))
+    assert knows < 0.7 * does_not
+
+
 def test_more_sound_teaches_what_little_does_not() -> None:
     little = [source(0, 256)]
     alone = fit_tables(little, STEPS, OPTIONS)

@@ -128,7 +128,7 @@ def calibrate(
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
     more = measure(net, sound, spread(other, weights or {}, TAUGHT * sound.rate), trained_on(heard))
     beginning = None if entropy_from is None else beginning_of(basis, entropy_from)
-    tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning)
+    tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning, net.ceiling)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
     notes = {**history, **(notes or {}), "calibration_frames": len(found.means)}
@@ -272,11 +272,12 @@ def fit_tables(
     pairs: Sequence[np.ndarray] = (),
     more: Statistics | None = None,
     beginning: context.Beginning | None = None,
+    ceiling: np.ndarray | None = None,
 ) -> Tables:
     """Entropy tables for every step from posterior means [frames, latents], and from stereo pairs [2, frames, latents].
 
     `lengths` says where one sound ends and the next begins. The network of the tables learns from `more` means, too,
-    and may go on from a `beginning`.
+    and may go on from a `beginning`. `ceiling` [latents] are the values above which latents say no more.
     """
 
     def in_steps(values: np.ndarray) -> np.ndarray:
@@ -288,7 +289,8 @@ def fit_tables(
         return [in_steps(s[None]) for s in _by_sound(means, lengths)] + [in_steps(p) for p in pairs]
 
     others = [] if more is None else parts(more.means, more.lengths, more.pairs)
-    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), more=others, beginning=beginning)
+    tops = None if ceiling is None else basis.ceilings(ceiling) / basis.steps(0)
+    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), None, others, beginning, tops)
 
 
 def _as_stored(net: RaveNet) -> RaveNet:

@@ -16,6 +16,7 @@ from bitstream.optimise import REACH, USUAL_WEIGHT
 from bitstream.predict import INPUT_MAX
 from bitstream.tables import CHOSEN, Row
 
+from ..quantiser import raised
 from ..stereo import parted
 from .contextnet import FINEST, ContextNet, to_integers
 
@@ -67,11 +68,12 @@ def train_network(
     parts: list[np.ndarray],
     steps: list[int],
     options: ContextOptions,
+    tops: np.ndarray,
     beginning: tuple[Beginning, np.ndarray] | None = None,
 ) -> ContextNet:
     """A network for latents, each part [channels, frames, N] in units of the step at q = 0, at any of these steps.
 
-    It goes on from a beginning, of which it has these components [N].
+    `tops` [N] are as for `fit_tables`. It goes on from a beginning, of which it has these components [N].
     """
     everything = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
     updates = max(20, min(options.updates, options.passes * len(everything) // (options.batch * FRAMES)))
@@ -85,7 +87,7 @@ def train_network(
     dice = np.random.default_rng(options.seed)
     learner = torch.optim.Adam(net.parameters(), rate)
     pace = torch.optim.lr_scheduler.OneCycleLR(learner, rate, total_steps=updates, pct_start=0.1)
-    for exact, step in _batches(parts, steps, updates, options.batch, dice):
+    for exact, step in _batches(parts, steps, tops, updates, options.batch, dice):
         loss = net.bits(_chosen(net, exact, step), step).mean()
         learner.zero_grad(set_to_none=True)
         loss.backward()
@@ -96,7 +98,7 @@ def train_network(
 
 
 def _batches(
-    parts: list[np.ndarray], steps: list[int], updates: int, packets: int, dice: np.random.Generator
+    parts: list[np.ndarray], steps: list[int], tops: np.ndarray, updates: int, packets: int, dice: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Random packets of one length and one number of channels in random steps, as `_in_steps` gives them."""
     share = np.array([p.shape[0] * p.shape[1] for p in parts], dtype=np.float64)
@@ -108,7 +110,7 @@ def _batches(
         count = max(1, packets * FRAMES // (len(part) * length)) if length > 8 else packets * 4
         starts = dice.integers(part.shape[1] - length + 1, size=count)
         batch = np.stack([part[:, s : s + length] for s in starts])
-        yield _in_steps(batch, dice.choice(steps, size=count))
+        yield _in_steps(batch, dice.choice(steps, size=count), tops)
 
 
 @torch.no_grad()
@@ -118,13 +120,15 @@ def fit_tables(
     options: ContextOptions | None = None,
     more: Sequence[np.ndarray] = (),
     beginning: Beginning | None = None,
+    tops: np.ndarray | None = None,
 ) -> Tables:
     """Entropy tables with a context network for latents [channels, frames, D] in units of the step at q = 0.
 
     Where there are two channels they are coded jointly: as their middle and half of their difference.
     Components that are nearly always zero keep a fixed row for each step. The network learns from `more` latents too;
-    how sure it may be of its predictions is counted on `parts` alone. It may go on from a `beginning`. Deterministic
-    for a seed and one number of threads.
+    how sure it may be of its predictions is counted on `parts` alone. It may go on from a `beginning`. What is at its
+    top is sent as the integer above: `tops` [D], infinity for what has none (None: nothing has). Deterministic for a
+    seed and one number of threads.
     """
     options = options or ContextOptions()
     flat = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
@@ -143,10 +147,11 @@ def fit_tables(
         ]
 
     used = joined(parts)
+    tops = np.full(len(lively), np.inf) if tops is None else tops[lively]
     with torch.enable_grad():
         start = None if beginning is None else (beginning, lively)
-        net = train_network(joined([*parts, *more]) if more else used, steps, options, start)
-    met = np.concatenate([_meet(net, used, step) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
+        net = train_network(joined([*parts, *more]) if more else used, steps, options, tops, start)
+    met = np.concatenate([_meet(net, used, step, tops) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
     rows = fit_bank(met, FINEST)
     quiet = [c for c in range(flat.shape[1]) if c not in set(lively.tolist())]
     numbers: dict[Row, int] = {}
@@ -162,9 +167,12 @@ def fit_tables(
     )  # fmt: skip
 
 
-def _in_steps(packets: np.ndarray, steps: np.ndarray) -> tuple[Tensor, Tensor]:
+def _in_steps(packets: np.ndarray, steps: np.ndarray, tops: np.ndarray) -> tuple[Tensor, Tensor]:
     """What is rounded of packets [B, channels, T, N] at steps [B], two channels jointly; and these steps."""
-    exact = packets / 2 ** (steps.astype(np.float64) / 8)[:, None, None, None]
+    size = 2 ** (steps.astype(np.float64) / 8)[:, None, None, None]
+    exact, ending = packets / size, np.isfinite(tops)
+    if ending.any():
+        exact[..., ending] = raised(exact[..., ending], tops[ending] / size)
     if exact.shape[1] == 2:
         exact = parted(exact.swapaxes(0, 1)).swapaxes(0, 1)
     return torch.from_numpy(exact.astype(np.float32)), torch.from_numpy(steps.astype(np.float32))
@@ -182,13 +190,13 @@ def _chosen(net: ContextNet, exact: Tensor, step: Tensor) -> Tensor:
     return torch.where(pays, other, nearest)
 
 
-def _meet(net: ContextNet, parts: list[np.ndarray], step: int) -> np.ndarray:
+def _meet(net: ContextNet, parts: list[np.ndarray], step: int, tops: np.ndarray) -> np.ndarray:
     """Class, eighth and integer less whole mean [n, 3] of everything at a step."""
     met = []
     for group in _packets(parts).values():
         for first in range(0, len(group), 32):
             batch = np.stack(group[first : first + 32])
-            exact, steps = _in_steps(batch, np.full(len(batch), step))
+            exact, steps = _in_steps(batch, np.full(len(batch), step), tops)
             codes = _chosen(net, exact, steps)
             mean, level = net(codes, steps)
             eighths = torch.floor(mean * 8 + 0.5).long()
