@@ -15,7 +15,7 @@ from .order import order
 from .tables import CHOSEN, Tables, check_codes
 
 USUAL_WEIGHT = 0.06  # squared steps that a bit is worth
-REACH = 0.7  # steps that a value may be moved by: of what is moved further, less is heard than is saved
+REACH = 0.7  # steps that a value may be moved by: farther ones cost more of the sound than they save of the bits
 ROUNDS = 2  # once with the contexts that rounding gives, once with those that the first choice gives
 
 
@@ -36,19 +36,18 @@ def optimise(
         return nearest.astype(np.int32)
     packets = exact.reshape(-1, *exact.shape[-3:])
     _, channels, frames, components = packets.shape
-    lines = np.ascontiguousarray(packets.transpose(3, 1, 0, 2))
+    spread = order(frames).frames
+    lines = np.ascontiguousarray(packets.take(spread, axis=2).transpose(3, 1, 0, 2))
     chosen = np.empty(lines.shape, dtype=np.int32)
     predictor = tables.predictor(step, packets.shape, linked)
-    spread = order(frames).frames
     for component, row in enumerate(tables.rows(step, components)):
         for channel in range(channels):
+            choice = _Choice(lines[component, channel], weight)
             if row != CHOSEN:
                 rows = np.full(lines.shape[2:], row)
-                choice = _Choice(lines[component, channel], weight)
                 chosen[component, channel] = choice.between(tables, rows, np.zeros_like(rows))
                 continue
             assert predictor is not None
-            choice = _Choice(lines[component, channel].take(spread, axis=1), weight)
             found = choice.nearest
             predictor.open(component, channel)
             for _ in range(ROUNDS if frames > 1 else 1):
@@ -56,8 +55,10 @@ def optimise(
                 found = choice.between(tables, *predictor.rows(0, frames))
             predictor.put(0, frames, found)
             predictor.close()
-            chosen[component, channel][:, spread] = found
-    return np.ascontiguousarray(chosen.transpose(2, 1, 3, 0)).reshape(exact.shape)
+            chosen[component, channel] = found
+    codes = np.empty(packets.shape, dtype=np.int32)
+    codes[:, :, spread] = chosen.transpose(2, 1, 3, 0)
+    return codes.reshape(exact.shape)
 
 
 class _Choice:

@@ -55,8 +55,7 @@ class Quantiser:
         codes: list[np.ndarray] = []
         for _, alike in groupby(values, np.shape):  # all but the last are: side by side they take less time
             exact = (np.stack([part[..., :components] for part in alike], 1) / steps).clip(-limit, limit)
-            for component in np.flatnonzero(np.isfinite(self._tops[:components])):
-                exact[..., component] = raised(exact[..., component], self._tops[component] / steps[component])
+            exact = raised(exact, self._tops[:components] / steps)
             exact = (parted(exact) if joint else exact).swapaxes(0, 1)
             codes += [*optimise(exact, self.tables, step, self.weight, joint)]
         return codes
@@ -110,13 +109,14 @@ class Quantiser:
         return at(choose(size, target, self.tables.steps.tolist(), header.components, most, fixed))
 
 
-def raised(exact: np.ndarray, top: np.ndarray | float) -> np.ndarray:
-    """Values in steps, but those at the `top`, which no step may reach, are the integer above it.
+def raised(exact: np.ndarray, tops: np.ndarray) -> np.ndarray:
+    """Values in steps [..., components], but those at their top, which no step may reach, are the integer above it.
 
-    That says as much as the top itself. Where the one below is so near that it says nearly as much, nothing is raised.
+    That says as much as the top itself. Where the one below is so near that it says nearly as much, nothing is raised;
+    nor is it where the top is infinite.
     """
-    below = np.floor(top)
-    return np.where(exact > np.maximum((below + top) / 2, below + NEAR), np.ceil(top), exact)
+    below = np.floor(tops)
+    return np.where(exact > np.maximum((below + tops) / 2, below + NEAR), np.ceil(tops), exact)
 
 
 def _first(codes: np.ndarray, components: int) -> np.ndarray:

@@ -121,7 +121,9 @@ class Pitch(nn.Module):
     @property
     def ceiling(self) -> np.ndarray:
         """Of each latent [n] the value above which it says no more, since all is voiced there; infinity for others."""
-        return np.where(self.rest[:, 0].numpy() < 0, 1.0, np.inf)
+        found = np.full(self.latents, np.inf)
+        found[SLOTS:LATENTS] = 1.0
+        return found
 
     def resting(self, latents: Tensor) -> Tensor:
         """Latents [batch, n, frames] as they are measured where there is no pitch: zero but for the voicing.

@@ -170,9 +170,7 @@ def fit_tables(
 def _in_steps(packets: np.ndarray, steps: np.ndarray, tops: np.ndarray) -> tuple[Tensor, Tensor]:
     """What is rounded of packets [B, channels, T, N] at steps [B], two channels jointly; and these steps."""
     size = 2 ** (steps.astype(np.float64) / 8)[:, None, None, None]
-    exact, ending = packets / size, np.isfinite(tops)
-    if ending.any():
-        exact[..., ending] = raised(exact[..., ending], tops[ending] / size)
+    exact = raised(packets / size, tops / size)
     if exact.shape[1] == 2:
         exact = parted(exact.swapaxes(0, 1)).swapaxes(0, 1)
     return torch.from_numpy(exact.astype(np.float32)), torch.from_numpy(steps.astype(np.float32))
