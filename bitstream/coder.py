@@ -8,7 +8,7 @@ shape may go through the network side by side: that gives the same bytes in less
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -58,11 +58,16 @@ def encode(codes: NDArray[np.integer], tables: Tables, step: int, linked: bool =
 @one_thread
 def encode_all(codes: NDArray[np.integer], tables: Tables, step: int, linked: bool = True) -> list[bytes]:
     """As `encode`, the payloads of codes [packets, channels, frames, components]."""
+    check_codes(codes)
+    return encode_lines(tables.lines(codes, step, linked), len(codes), tables)
+
+
+def encode_lines(lines: Iterable[Line], packets: int, tables: Tables) -> list[bytes]:
+    """The payloads of so many packets, of which these are all lines."""
     import constriction
 
-    check_codes(codes)
-    coders = [constriction.stream.queue.RangeEncoder() for _ in codes]
-    for line in tables.lines(codes, step, linked):
+    coders = [constriction.stream.queue.RangeEncoder() for _ in range(packets)]
+    for line in lines:
         escaping: list[bool] = np.any(line.escaped, axis=1).tolist()
         for packet, coder in enumerate(coders):
             first = 0
@@ -75,7 +80,7 @@ def encode_all(codes: NDArray[np.integer], tables: Tables, step: int, linked: bo
 def _code_run(coder: Any, tables: Tables, line: Line, part: tuple[int, slice], escaping: bool) -> None:
     """Code the symbols of a level of a packet, then the escaped values among them."""
     rows, symbols = line.rows[part], line.symbols[part]
-    if len(line.ends) == 1:
+    if not line.chosen:
         model = tables.model(int(rows[0])) if len(rows) else None
         if model is not None:
             coder.encode(symbols.astype(np.int32), model)

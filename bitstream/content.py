@@ -35,12 +35,25 @@ def batches(items: Iterable[T], header: Header) -> Iterator[list[T]]:
 
 
 def pack(
-    packets: Sequence[NDArray[np.integer]], tables: Tables, step: int, linked: bool
+    packets: Sequence[NDArray[np.integer]],
+    tables: Tables,
+    step: int,
+    linked: bool,
+    coded: Sequence[bytes] | None = None,
 ) -> list[tuple[Kind, bytes]]:
-    """Kind and payload of each packet's codes [channels, frames, components]; the same as one by one, in less time."""
+    """Kind and payload of each packet's codes [channels, frames, components]; the same as one by one, in less time.
+
+    `coded` is what all of each packet's integers are coded to, if that is known.
+    """
     parts = [_essence(codes) for codes in packets]
     payloads = [b""] * len(parts)
-    for places in _alike([None if kind == Kind.ZERO else coded.shape for kind, coded in parts]).values():
+    keys: list[tuple[int, ...] | None] = [None] * len(parts)
+    for place, (kind, essence) in enumerate(parts):
+        if kind == Kind.CODED and coded is not None:
+            payloads[place] = coded[place]
+        elif kind != Kind.ZERO:
+            keys[place] = essence.shape
+    for places in _alike(keys).values():
         codes = np.stack([parts[place][1] for place in places])
         for place, payload in zip(places, coder.encode_all(codes, tables, step, linked), strict=True):
             payloads[place] = payload

@@ -7,12 +7,16 @@ to the contexts of later ones is not looked at.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .blas import one_thread
+from .coder import encode_lines
 from .order import order
-from .tables import CHOSEN, Tables, check_codes
+from .tables import CHOSEN, Line, Tables, check_codes
 
 USUAL_WEIGHT = 0.06  # squared steps that a bit is worth
 REACH = 0.7  # steps that a value may be moved by: farther ones cost more of the sound than they save of the bits
@@ -30,53 +34,110 @@ def optimise(
     tolerates in each of them. Packets side by side get what they get one by one, in less time. ModelError as for
     encoding.
     """
-    nearest = np.rint(exact).astype(np.int64)
-    check_codes(nearest)
-    if weight <= 0 or not exact.size:
-        return nearest.astype(np.int32)
     packets = exact.reshape(-1, *exact.shape[-3:])
-    _, channels, frames, components = packets.shape
-    spread = order(frames).frames
-    lines = np.ascontiguousarray(packets.take(spread, axis=2).transpose(3, 1, 0, 2))
-    chosen = np.empty(lines.shape, dtype=np.int32)
-    predictor = tables.predictor(step, packets.shape, linked)
-    for component, row in enumerate(tables.rows(step, components)):
-        for channel in range(channels):
-            choice = _Choice(lines[component, channel], weight)
-            if row != CHOSEN:
-                rows = np.full(lines.shape[2:], row)
-                chosen[component, channel] = choice.between(tables, rows, np.zeros_like(rows))
-                continue
-            assert predictor is not None
-            found = choice.nearest
-            predictor.open(component, channel)
-            for _ in range(ROUNDS if frames > 1 else 1):
-                predictor.put(0, frames, found)
-                found = choice.between(tables, *predictor.rows(0, frames))
-            predictor.put(0, frames, found)
-            predictor.close()
-            chosen[component, channel] = found
-    codes = np.empty(packets.shape, dtype=np.int32)
-    codes[:, :, spread] = chosen.transpose(2, 1, 3, 0)
+    codes = np.zeros(packets.shape, dtype=np.int32)
+    for _ in _kept(_lines(packets, tables, step, weight, linked), codes):
+        pass
     return codes.reshape(exact.shape)
 
 
+@one_thread
+def optimise_coded(
+    exact: NDArray[np.floating], tables: Tables, step: int, weight: float = USUAL_WEIGHT, linked: bool = True
+) -> tuple[NDArray[np.int32], list[bytes]]:
+    """As `optimise`, of packets [packets, channels, frames, components], and the payloads of these integers: what
+    `encode_all` makes of them, without predicting all of them once more.
+    """
+    codes = np.zeros(exact.shape, dtype=np.int32)
+    lines = _kept(_lines(exact, tables, step, weight, linked), codes)
+    return codes, encode_lines(lines, len(exact), tables)
+
+
+def _lines(
+    exact: NDArray[np.floating], tables: Tables, step: int, weight: float, linked: bool
+) -> Iterator[Line]:
+    """The lines of packets [packets, channels, frames, components], one after another, as they are chosen."""
+    packets, channels, frames, components = exact.shape
+    if weight <= 0 or not exact.size:
+        nearest = np.rint(exact).astype(np.int64)
+        check_codes(nearest)
+        yield from tables.lines(nearest, step, linked)
+        return
+    spread = order(frames)
+    choices = _Choices(exact.take(spread.frames, axis=2).transpose(3, 1, 0, 2), weight)
+    predictor = tables.predictor(step, exact.shape, linked)
+    for component, row in enumerate(tables.rows(step, components)):
+        for channel in range(channels):
+            choice = choices.line(component, channel)
+            if row != CHOSEN:
+                rows = np.full((packets, frames), row)
+                values = np.empty_like(choice.nearest)
+                values[:, spread.frames] = choice.between(tables, rows.take(choice.places), 0)
+                yield tables.line(component, values, rows, tables.low[rows], (frames,))
+                continue
+            assert predictor is not None
+            predictor.open(component, channel)
+            values = choice.nearest
+            predictor.put(0, frames, values)
+            for _ in range(ROUNDS if frames > 1 else 1):
+                chosen = choice.between(tables, *predictor.rows_at(choice.places))
+                if np.array_equal(chosen, values):
+                    break
+                values = chosen
+                predictor.put(0, frames, values)
+            rows, whole = predictor.rows(0, frames)
+            predictor.close()
+            yield tables.line(component, values, rows, tables.low[rows] + whole, spread.ends)
+
+
+def _kept(lines: Iterable[Line], codes: NDArray[np.int32]) -> Iterator[Line]:
+    """The same lines; what they hold is written to codes [packets, channels, frames, components]."""
+    spread = order(codes.shape[2]).frames
+    for number, line in enumerate(lines):
+        part = codes[:, number % codes.shape[1], :, line.component]
+        part[:, spread if line.chosen else slice(None)] = line.values
+        yield line
+
+
+@dataclass(frozen=True, eq=False)
 class _Choice:
-    """The two integers beside each of these values [packets, frames], and what the farther one has to save."""
+    """The nearest integers [packets, frames], and for those at `places` [n] of them both beside the value [2, n] and
+    the bits [n] for which the farther one is worth its squared error.
+    """
 
-    def __init__(self, target: NDArray[np.floating], weight: float) -> None:
-        nearest = np.rint(target)
-        beyond = target - nearest
-        self.nearest = nearest.astype(np.int64)
-        self._at = np.flatnonzero(np.abs(beyond) >= 1 - REACH)  # of all others the nearest one it is
-        near, beyond = self.nearest.take(self._at), beyond.take(self._at)
-        self._both = np.stack([near, near + np.where(beyond < 0, -1, 1)])
-        self._asked = (1 - 2 * np.abs(beyond)) / weight  # bits, for which the squared error grows
+    nearest: NDArray[np.int64]
+    places: NDArray[np.int64]
+    both: NDArray[np.int64]
+    asked: NDArray[np.floating]
 
-    def between(self, tables: Tables, rows: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The better one of both, where they are coded by these rows, moved by so many."""
-        some = np.broadcast_to(rows.take(self._at), self._both.shape)
-        bits = tables.price(self._both, some, whole.take(self._at))
+    def between(self, tables: Tables, rows: NDArray[np.int64], whole: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """The better one of both, where they are coded by these rows [n], moved by so many."""
+        bits = tables.price(self.both, rows, whole)
         found = self.nearest.copy()
-        found.flat[self._at] = np.where(bits[0] - bits[1] > self._asked, self._both[1], self._both[0])
+        found.flat[self.places] = np.where(bits[0] - bits[1] > self.asked, self.both[1], self.both[0])
         return found
+
+
+class _Choices:
+    """The choices of values [components, channels, packets, frames], all of them looked at in one go."""
+
+    def __init__(self, values: NDArray[np.floating], weight: float) -> None:
+        values = np.ascontiguousarray(values)
+        nearest = np.rint(values)
+        beyond = values - nearest
+        self._nearest = nearest.astype(np.int64)
+        check_codes(self._nearest)
+        at = np.flatnonzero(np.abs(beyond) >= 1 - REACH)  # of all others the nearest one it is
+        near, beyond = self._nearest.take(at), beyond.take(at)
+        self._both = np.stack([near, near + np.where(beyond < 0, -1, 1)])
+        self._asked = (1 - 2 * np.abs(beyond)) / weight
+        lines, size = values.shape[0] * values.shape[1], values.shape[2] * values.shape[3]
+        self._ends = np.searchsorted(at, size * np.arange(lines + 1)).tolist()
+        self._places = at % size
+
+    def line(self, component: int, channel: int) -> _Choice:
+        """That of one line."""
+        number = component * self._nearest.shape[1] + channel
+        part = slice(*self._ends[number : number + 2])
+        nearest = self._nearest[component, channel]
+        return _Choice(nearest, self._places[part], self._both[:, part], self._asked[part])

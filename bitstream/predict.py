@@ -136,9 +136,19 @@ class Predictor:
         """Row number and whole part of the predicted mean [packets, last - first] of these frames of the coding
         order.
         """
+        return self._found(self._own.take(self._order.beside[first:last], axis=1), self._base[:, first:last])
+
+    def rows_at(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As `rows`, but [n] of single integers: their places among all [packets, frames] in coding order."""
+        packet, frame = np.divmod(places, self._base.shape[1])
+        beside = self._order.beside.take(frame, axis=0)
+        beside += (packet * self._own.shape[1])[:, None]
+        own, base = self._own.reshape(-1, self._own.shape[2]), self._base.reshape(-1, self._base.shape[2])
+        return self._found(own.take(beside, axis=0), base.take(places, axis=0))
+
+    def _found(self, beside: Floats, base: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What the network makes of neighbours in time and of what was known before them [..., H + 2]."""
         net, n = self._net, self._at[0]
-        base = self._base[:, first:last]
-        beside = self._own.take(self._order.beside[first:last], axis=1)
         sums = beside.reshape(-1, net.beside.shape[1]) @ net.beside[n]
         stacked = sums.reshape(base.shape)
         stacked += base
@@ -151,7 +161,7 @@ class Predictor:
         np.floor(found, out=found)
         found[0].clip(-MEAN_MAX, MEAN_MAX, out=found[0])
         found[1].clip(0, self._classes, out=found[1])
-        mean, number = found.astype(np.int64).reshape(2, *base.shape[:2])
+        mean, number = found.astype(np.int64).reshape(2, *base.shape[:-1])
         number *= FRACTIONS
         number += mean & FRACTIONS - 1
         return net.bank.take(number), mean >> 3

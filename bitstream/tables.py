@@ -54,6 +54,11 @@ class Line:
     escaped: NDArray[np.bool_]
     ends: tuple[int, ...]
 
+    @property
+    def chosen(self) -> bool:
+        """Whether every integer has a row of its own, and they stand in coding order."""
+        return len(self.ends) > 1
+
 
 class Tables:
     """Integer count rows for the steps and components of a model, and what chooses among them; immutable.
@@ -247,7 +252,7 @@ class Tables:
                 values = lines[component, channel]
                 if row != CHOSEN:
                     rows = np.full(values.shape, row)
-                    yield self._line(component, values, rows, self.low[rows], (frames,))
+                    yield self.line(component, values, rows, self.low[rows], (frames,))
                     continue
                 assert predictor is not None
                 values = values.take(spread.frames, axis=1)
@@ -255,11 +260,12 @@ class Tables:
                 predictor.put(0, frames, values)
                 rows, whole = predictor.rows(0, frames)
                 predictor.close()
-                yield self._line(component, values, rows, self.low[rows] + whole, spread.ends)
+                yield self.line(component, values, rows, self.low[rows] + whole, spread.ends)
 
-    def _line(
+    def line(
         self, component: int, values: NDArray, rows: NDArray, low: NDArray, ends: tuple[int, ...]
     ) -> Line:
+        """The line of these values [packets, T], rows and first integers of the rows where they stand."""
         last = self.size[rows] - 1
         symbols = values - low
         escaped = (symbols < 0) | (symbols >= last)
@@ -285,13 +291,16 @@ class Tables:
     def price(
         self, values: NDArray[np.integer], rows: NDArray[np.int64], whole: NDArray[np.int64] | int = 0
     ) -> NDArray[np.float64]:
-        """Model bits of each integer if it is coded by the row of this number, moved by so many; the shapes are one."""
+        """Model bits of each integer if it is coded by the row of this number, moved by so many; rows and whole
+        may lack the first axes of values.
+        """
         low, last = self.low[rows] + whole, self.size[rows] - 1
         symbols = values - low
         escaped = (symbols < 0) | (symbols >= last)
         bits = self._cost[self.start[rows] + np.where(escaped, last, symbols)]
         if escaped.any():
-            bits[escaped] += escape.bits(values[escaped], low[escaped], (low + last)[escaped])
+            low, high = (np.broadcast_to(end, bits.shape)[escaped] for end in (low, low + last))
+            bits[escaped] += escape.bits(values[escaped], low, high)
         return bits
 
     @cached_property

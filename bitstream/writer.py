@@ -128,8 +128,13 @@ class Writer(PacketWriter):
         """
         return self.write_all([codes], coarser)
 
-    def write_all(self, packets: Sequence[NDArray[np.integer]], coarser: int = 0) -> int:
-        """As `write`, one after another: the same bytes in less time, since they are coded side by side."""
+    def write_all(
+        self, packets: Sequence[NDArray[np.integer]], coarser: int = 0, coded: Sequence[bytes] | None = None
+    ) -> int:
+        """As `write`, one after another: the same bytes in less time, since they are coded side by side.
+
+        `coded` are the packets' payloads (`optimise_coded`), if they are known; they have to be those of these codes.
+        """
         full = self.header.frames_per_packet
         channels, components = self.header.channels, self.header.components
         for codes in packets:
@@ -137,7 +142,7 @@ class Writer(PacketWriter):
                 raise ValueError(f"codes {codes.shape} should be [{channels}, 1..{full}, {components}]")
             self._check(codes.shape[1])
         size = 0
-        for codes, (kind, payload) in zip(packets, self._packed(packets, coarser), strict=True):
+        for codes, (kind, payload) in zip(packets, self._packed(packets, coarser, coded), strict=True):
             size += self.put(kind, codes.shape[1], payload, coarser)
             if self._hash is not None:
                 self._hash.update(codes)
@@ -148,8 +153,10 @@ class Writer(PacketWriter):
         ((kind, payload),) = self._packed([codes], coarser)
         return len(self._sealed(kind, codes.shape[1], payload, coarser))
 
-    def _packed(self, packets: Sequence[NDArray[np.integer]], coarser: int) -> list[tuple[Kind, bytes]]:
-        return pack(packets, self.tables, self.header.step + coarser, self.header.linked)
+    def _packed(
+        self, packets: Sequence[NDArray[np.integer]], coarser: int, coded: Sequence[bytes] | None = None
+    ) -> list[tuple[Kind, bytes]]:
+        return pack(packets, self.tables, self.header.step + coarser, self.header.linked, coded)
 
     def lose(self, frames: int) -> None:
         """As `PacketWriter.lose`; the file then names no hash of its integers."""

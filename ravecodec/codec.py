@@ -167,16 +167,19 @@ class Codec:
         # Packets are coded side by side where nobody waits for each of them.
         at_once = live or flush or cap is not None
         for group in ([part] for part in values) if at_once else batches(values, header):
-            codes, coarser = quantiser.integers(group, header.step, header.components), 0
-            if cap is not None:
+            coded: list[bytes] | None = None
+            coarser = 0
+            if cap is None:
+                codes, coded = quantiser.coded(group, header.step, header.components)
+            else:
                 room = int(cap * 1000 / 8 * group[0].shape[1] * self.hop / self.rate)
                 probe = writer or Writer(NullFile(), header, self.tables)  # type: ignore[arg-type]
-                codes[0], coarser = quantiser.capped(group[0], probe, room, hint)
-                hint = coarser
+                capped, hint = quantiser.capped(group[0], probe, room, hint)
+                codes, coarser = [capped], hint
             if writer is None:
                 header = replace(header, seed=secrets.randbits(32) if live else seed_of(codes[0]))
                 writer = Writer(out, header, self.tables, flush=flush)
-            writer.write_all(codes, coarser)
+            writer.write_all(codes, coarser, coded)
         if spool is not None:
             spool.close()
         if writer is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -13,7 +13,7 @@ from bitstream import Header, Layout, Tables, Writer
 from bitstream.content import batches
 from bitstream.escape import VALUE_MAX
 from bitstream.header import MAX_SYMBOLS
-from bitstream.optimise import optimise
+from bitstream.optimise import optimise, optimise_coded
 
 from .basis import Basis
 from .errors import UsageError
@@ -49,16 +49,35 @@ class Quantiser:
 
     def integers(self, values: Sequence[np.ndarray], step: int, components: int) -> list[np.ndarray]:
         """The first of packets' components [channels, frames, latents] as integers [channels, frames, components]."""
-        steps = self.basis.steps(step)[:components].astype(np.float64)
-        joint = self.layout == Layout.JOINT
-        limit = VALUE_MAX // 2 if joint else VALUE_MAX
+        parts = self._exact(values, step, components)
+        return [codes for exact in parts for codes in optimise(exact, self.tables, step, self.weight, self._joint)]
+
+    def coded(
+        self, values: Sequence[np.ndarray], step: int, components: int
+    ) -> tuple[list[np.ndarray], list[bytes]]:
+        """As `integers`, and the payloads that they are coded to."""
         codes: list[np.ndarray] = []
-        for _, alike in groupby(values, np.shape):  # all but the last are: side by side they take less time
+        payloads: list[bytes] = []
+        for exact in self._exact(values, step, components):
+            found, packed = optimise_coded(exact, self.tables, step, self.weight, self._joint)
+            codes += [*found]
+            payloads += packed
+        return codes, payloads
+
+    @property
+    def _joint(self) -> bool:
+        return self.layout == Layout.JOINT
+
+    def _exact(self, values: Sequence[np.ndarray], step: int, components: int) -> Iterator[np.ndarray]:
+        """What is rounded [packets, channels, frames, components], of packets that are alike at once: all but the last
+        are, and side by side they take less time.
+        """
+        steps = self.basis.steps(step)[:components].astype(np.float64)
+        limit = VALUE_MAX // 2 if self._joint else VALUE_MAX
+        for _, alike in groupby(values, np.shape):
             exact = (np.stack([part[..., :components] for part in alike], 1) / steps).clip(-limit, limit)
             exact = raised(exact, self._tops[:components] / steps)
-            exact = (parted(exact) if joint else exact).swapaxes(0, 1)
-            codes += [*optimise(exact, self.tables, step, self.weight, joint)]
-        return codes
+            yield (parted(exact) if self._joint else exact).swapaxes(0, 1)
 
     def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
         """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is.
@@ -100,7 +119,8 @@ class Quantiser:
             out = NullFile()
             writer = Writer(out, at(point), self.tables)  # type: ignore[arg-type]
             for group in batches(parts, header):
-                writer.write_all(self.integers(group, point.step, point.components))
+                codes, coded = self.coded(group, point.step, point.components)
+                writer.write_all(codes, coded=coded)
             writer.close(samples=header.samples)
             return out.bytes
 

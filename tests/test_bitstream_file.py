@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitstream import Header, Kind, Layout, ModelError, Reader, Tables, Writer, info, packet_bits
+from bitstream.coder import encode_all
 from bitstream.trailer import MAX_GROUPS, GroupIndex
 
 
@@ -53,11 +54,14 @@ def codes_of(data: bytes, tables: Tables = TABLES) -> np.ndarray:
 def test_packets_written_together_are_as_one_by_one() -> None:
     codes = sound(3, 700)
     codes[:, 64:128], codes[:, 192:256] = 0, codes[:, 192:193]
-    out = io.BytesIO()
-    with Writer(out, HEADER, TABLES) as writer:
-        sizes = writer.write_all([codes[:, n : n + 64] for n in range(0, 640, 64)]) + writer.write(codes[:, 640:])
-    assert out.getvalue() == file_of(codes)
-    assert sizes == sum(packet.total_bytes for packet in Reader.from_bytes(out.getvalue()).walk())
+    full = [codes[:, n : n + 64] for n in range(0, 640, 64)]
+    payloads = encode_all(np.stack(full), TABLES, HEADER.step, HEADER.linked)
+    for coded in (None, payloads):  # made by the writer, or known already
+        out = io.BytesIO()
+        with Writer(out, HEADER, TABLES) as writer:
+            sizes = writer.write_all(full, coded=coded) + writer.write(codes[:, 640:])
+        assert out.getvalue() == file_of(codes)
+        assert sizes == sum(packet.total_bytes for packet in Reader.from_bytes(out.getvalue()).walk())
     with pytest.raises(ValueError, match="should be"):
         Writer(io.BytesIO(), HEADER, TABLES).write_all([codes[:, :64], codes[:, :65]])
 

@@ -7,7 +7,7 @@ import pytest
 from context_streams import random_tables
 
 from bitstream import ModelError, Tables, coder
-from bitstream.optimise import REACH, optimise
+from bitstream.optimise import REACH, optimise, optimise_coded
 
 
 def laplace(seed: int, frames: int, channels: int = 1) -> np.ndarray:
@@ -59,6 +59,19 @@ def test_packets_side_by_side_get_what_they_get_one_by_one() -> None:
         together = optimise(exact, tables, step)
         assert np.array_equal(together, [optimise(packet, tables, step) for packet in exact])
         assert optimise(exact[:0], tables, step).shape == (0, *exact.shape[1:])
+
+
+def test_what_is_coded_on_the_way_is_what_the_chosen_integers_are_coded_to() -> None:
+    for seed in range(10):
+        dice = np.random.default_rng(seed)
+        tables = random_tables(dice)
+        exact = dice.laplace(size=(3, 2, int(dice.choice([1, 2, 37])), tables.components)) * 3
+        step, linked = int(tables.steps[0]), bool(seed % 2)
+        for weight in (0.0, 0.06):
+            codes, payloads = optimise_coded(exact, tables, step, weight, linked)
+            assert np.array_equal(codes, optimise(exact, tables, step, weight, linked))
+            assert payloads == coder.encode_all(codes, tables, step, linked)
+        assert optimise_coded(exact[:0], tables, step)[1] == []
 
 
 def test_lower_components_choose_without_the_higher_ones() -> None:
