@@ -34,6 +34,8 @@ def optimise(
     tolerates in each of them. Packets side by side get what they get one by one, in less time. ModelError as for
     encoding.
     """
+    if weight <= 0 or not exact.size:
+        return _nearest(exact).astype(np.int32)
     packets = exact.reshape(-1, *exact.shape[-3:])
     codes = np.zeros(packets.shape, dtype=np.int32)
     for _ in _kept(_lines(packets, tables, step, weight, linked), codes):
@@ -59,9 +61,7 @@ def _lines(
     """The lines of packets [packets, channels, frames, components], one after another, as they are chosen."""
     packets, channels, frames, components = exact.shape
     if weight <= 0 or not exact.size:
-        nearest = np.rint(exact).astype(np.int64)
-        check_codes(nearest)
-        yield from tables.lines(nearest, step, linked)
+        yield from tables.lines(_nearest(exact), step, linked)
         return
     spread = order(frames)
     choices = _Choices(exact.take(spread.frames, axis=2).transpose(3, 1, 0, 2), weight)
@@ -88,6 +88,12 @@ def _lines(
             rows, whole = predictor.rows(0, frames)
             predictor.close()
             yield tables.line(component, values, rows, tables.low[rows] + whole, spread.ends)
+
+
+def _nearest(exact: NDArray[np.floating]) -> NDArray[np.int64]:
+    nearest = np.rint(exact).astype(np.int64)
+    check_codes(nearest)
+    return nearest
 
 
 def _kept(lines: Iterable[Line], codes: NDArray[np.int32]) -> Iterator[Line]:
@@ -123,10 +129,8 @@ class _Choices:
 
     def __init__(self, values: NDArray[np.floating], weight: float) -> None:
         values = np.ascontiguousarray(values)
-        nearest = np.rint(values)
-        beyond = values - nearest
-        self._nearest = nearest.astype(np.int64)
-        check_codes(self._nearest)
+        self._nearest = _nearest(values)
+        beyond = values - self._nearest
         at = np.flatnonzero(np.abs(beyond) >= 1 - REACH)  # of all others the nearest one it is
         near, beyond = self._nearest.take(at), beyond.take(at)
         self._both = np.stack([near, near + np.where(beyond < 0, -1, 1)])
