@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from ravecodec.network.config import NetworkConfig, load_preset
-from ravecodec.network.envelope import CUT, Envelope, band_shapes
+from ravecodec.network.envelope import CUT, PARTS, Envelope, band_shapes
+from ravecodec.network.refiner import HALF, REACH, Refiner
 from ravecodec.network.vae import RaveNet
 
 RATE, HOP, FRAMES = 48000, 2048, 24
@@ -158,4 +160,41 @@ def test_a_second_round_comes_nearer_unless_the_step_is_coarse(envelope: Envelop
     envelope.rounds = 2
     assert wrong(0) < 0.8 * once
     assert wrong(30) == pytest.approx(once)
-    assert wrong(0) < wrong(6) < once
+    assert wrong(0) < wrong(12) < once
+
+
+def test_a_refiner_begins_as_nothing_and_sees_the_step_of_every_frame(envelope: Envelope) -> None:
+    torch.manual_seed(0)
+    bands = len(envelope.shapes)
+    refiner = Refiner(bands, 4)
+    relative, missing = torch.randn(2, bands, 24), torch.randn(2, bands, 24)
+    assert not refiner(relative, missing, 3.0).any()
+    nn.init.normal_(refiner.found.weight)
+    found = refiner(relative, missing, 3.0)
+    assert found.abs().min() > 0 and found.shape == relative.shape
+    for same in (torch.full((1, 1), 3.0), torch.full((2, 1), 3.0), torch.full((2, 24 // PARTS), 3.0)):
+        assert torch.equal(refiner(relative, missing, same), found)
+    assert torch.equal(refiner(relative, missing, 3.0, torch.zeros(2, 1, 24)), found)
+    assert not torch.equal(refiner(relative, missing, 3.0, torch.ones(2, 1, 24)), found)
+    steps = torch.full((1, 24 // PARTS), 3.0)
+    steps[:, -1] = 8
+    changed = (refiner(relative, missing, steps) != found).any(1)
+    assert changed[:, -PARTS:].all() and not changed[:, : -PARTS - REACH].any()
+
+
+def test_sound_is_brought_to_a_refined_envelope(envelope: Envelope) -> None:
+    x = noise()
+    latents, level = envelope.measure(x, levels(x)), levels(x)
+    wanted = envelope.wanted(latents, level)
+    before = envelope.correct(x, wanted, level)
+    envelope.refiner = Refiner(len(envelope.shapes), 4)
+    assert torch.equal(envelope.correct(x, wanted, level), before)
+    nn.init.constant_(envelope.refiner.found.bias, 1.0)
+    assert torch.allclose(envelope.correct(x, wanted, level, step=-40), before, atol=1e-3)  # as it was meant
+    louder = envelope.correct(x, wanted, level, step=HALF)
+    assert torch.log(louder.square().mean() / before.square().mean()).item() / 2 == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_refiner_without_an_envelope_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs envelope"):
+        NetworkConfig.from_dict(load_preset("rave").to_dict() | {"envelope_refiner": 4})

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from ravecodec.network.config import NetworkConfig, load_preset, preset_names
 from ravecodec.network.noise import lowbias32, seeded_noise
@@ -63,7 +64,8 @@ def test_other_ratios_and_widths_are_only_configuration() -> None:
 def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
     data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
-    data |= {"envelope": 0, "envelope_detail": 0, "pitch": False, "tones": 0, "scatter_unvoiced": 0}
+    data |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0, "pitch": False, "tones": 0}
+    data |= {"scatter_unvoiced": 0}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 
 
@@ -85,6 +87,8 @@ def test_a_causal_network_does_not_look_ahead() -> None:
 def test_nothing_reaches_farther_than_the_preroll(name: str) -> None:
     torch.manual_seed(0)
     net = RaveNet(load_preset(name)).eval()
+    if net.envelope is not None and net.envelope.refiner is not None:
+        nn.init.normal_(net.envelope.refiner.found.weight, std=0.1)  # untrained it is nothing
     most = max(net.preroll, net.encoder_preroll)
     frames, spot = 2 * most + 9, most + 4
     x = 0.1 * torch.randn(1, 1, frames * 2048)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_four_clips_are_fitted_in_300_steps(paths: str) -> None:
     if paths != "all":
         plain = {"gain_shape": False, "lapped": False, "harmonics": False, "pitch": False, "tones": 0}
         plain |= {"scatter_unvoiced": 0}
-        plain |= {"envelope": 0, "envelope_detail": 0}
+        plain |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0}
         config = NetworkConfig.from_dict(config.to_dict() | plain)
     net = RaveNet(config)
     x = torch.from_numpy(np.stack([glide(seed, 16384) for seed in range(4)]))[:, None]
@@ -94,6 +95,33 @@ def test_stage_two_leaves_the_encoder_bit_for_bit_as_it_was(store: Path, tmp_pat
     assert after.tables is not None and before.tables is not None
     assert after.tables.id == before.tables.id
     assert after.id != before.id
+
+
+def test_the_refiner_learns_alone_and_a_model_without_one_gets_it(store: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.toml"
+    preset = resources.files("ravecodec") / "presets" / "tiny.toml"
+    plain.write_text(preset.read_text().replace("envelope_refiner = 4\n", ""))
+    Trainer(options(store, tmp_path / "one", preset=str(plain), steps=2)).run()
+    model = tmp_path / "one.safetensors"
+    calibrate(str(tmp_path / "one"), store, model, name="one")
+    before = load_model(model).network
+    assert before.envelope is not None and before.envelope.refiner is None
+    trainer = Trainer(options(store, tmp_path / "two", stage=2, init_from=str(model), learns="refiner", steps=3))
+    trainer.run()
+    after = trainer.averaged_network().state_dict()
+    for name, value in before.state_dict().items():
+        assert torch.equal(after.pop(name), value), name
+    assert len(after) > 3 and all(".refiner." in name for name in after)
+    assert after["envelope.refiner.found.weight"].any()
+    output = tmp_path / "two.safetensors"
+    calibrate(str(tmp_path / "two"), store, output, name="two", before=str(model), share=0.5)
+    assert load_model(output).network.config.envelope_refiner == 4
+    with pytest.raises(ValueError, match="take another folder"):
+        Trainer(options(store, tmp_path / "two", stage=2, init_from=str(model)))
+    with pytest.raises(ValueError, match="--stage 2"):
+        Trainer(options(store, tmp_path / "three", learns="refiner"))
+    with pytest.raises(ValueError, match="no refiner"):
+        Trainer(options(store, tmp_path / "four", stage=2, init_from=str(model), preset="rave", learns="refiner"))
 
 
 def test_without_weight_the_discriminator_is_not_asked(store: Path, tmp_path: Path) -> None:

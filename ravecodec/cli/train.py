@@ -17,6 +17,8 @@ HELP = {
     "stage": "1: representation; 2: adversarial, with the encoder frozen",
     "latents": "what stage 1 decodes: samples of the posterior; integers: what a calibrated --init-from would send, "
     "with the bits of an entropy model as the rate",
+    "learns": "what learns in stage 2: the decoder, or only the refiner of its envelope (a model without one gets that "
+    "of the preset)",
     "init_from": "begin with the weights of this model (name or path)",
     "minutes": "end after so many minutes",
     "steps": "end after so many updates",

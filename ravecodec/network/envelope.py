@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import full_precision
+from .refiner import Refiner
 
 PARTS = 4  # spectra a latent frame
 HIGHEST = 18000.0  # Hz, the centre of the highest band
 DEPTH = 1e-3  # how far below the level of the sound a band is followed
-FINE, COARSE = 2.0, 10.0  # steps up to which an envelope is worth all of a second round, and from which nothing of it
+FINE, COARSE = 8.0, 16.0  # steps up to which an envelope is worth all of a second round, and from which nothing of it
 BOOST, CUT = 2.0, 4.0  # largest correction, nats of amplitude
 
 
@@ -45,9 +46,17 @@ class Envelope(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, bands: int, hop: int, rate: int, lowest: float = 250.0, detail: int = 0, rounds: int = 1
+        self,
+        bands: int,
+        hop: int,
+        rate: int,
+        lowest: float = 250.0,
+        detail: int = 0,
+        rounds: int = 1,
+        refiner: int = 0,
     ) -> None:
         super().__init__()
+        self.refiner = Refiner(bands, refiner) if refiner else None
         self.rounds = rounds  # in which sound is brought to the envelope
         self.hop = hop // PARTS  # between spectra
         self.slots = 2 if detail else 1  # values of the envelope a frame
@@ -99,30 +108,41 @@ class Envelope(nn.Module):
         log_level: Tensor,
         damping: Tensor | None = None,
         step: Tensor | float = 0.0,
+        voicing: Tensor | None = None,
     ) -> Tensor:
         """Sound [batch, 1, n] with its band powers brought to the `wanted` ones, that came with a quantiser's `step`.
 
         `damping` [batch, bins, 4 frames], if any, is added to ln of what every bin is multiplied by. The step is in
-        eighths of an octave, a number, [batch, 1] or [batch, frames]: what came coarsely is not worth more rounds.
+        eighths of an octave, a number, [batch, 1] or [batch, frames]: what came coarsely is not worth more rounds. The
+        `voicing` [batch, 1, 4 frames], if there is one, is for the refiner.
         """
         with full_precision(sound):
             floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
             trust = torch.sigmoid(self.trust)[:, None]
+            spectra, missing = self._missing(sound, wanted, floor)
+            if self.refiner is not None:
+                level = F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")
+                change = self.refiner(wanted - level, missing, step, voicing)
+                wanted, missing = wanted + change, missing + change
             for _ in range(self.rounds - 1):
                 # Spectra overlap, so that one round does not get there; where little is trusted it is not to add up.
-                sound = self._round(sound, wanted, floor, _worth(step) * trust**8)
-            return self._round(sound, wanted, floor, trust, damping)
+                sound = self._corrected(spectra, _worth(step) * trust**8 * missing.clamp(-CUT, BOOST))
+                spectra, missing = self._missing(sound, wanted, floor)
+            return self._corrected(spectra, trust * missing.clamp(-CUT, BOOST), damping)
 
-    def _round(
-        self, sound: Tensor, wanted: Tensor, floor: Tensor, trust: Tensor, damping: Tensor | None = None
-    ) -> Tensor:
+    def _missing(self, sound: Tensor, wanted: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+        """Spectra of sound, and nats [batch, bands, spectra] by which its bands are below the wanted ones."""
         spectra = self._spectra(sound)
         # The level of every spectrum, smoothed as the encoder smoothed it, but at each of them.
         power = self._band_power(spectra)
         batch, bands, parts = power.shape
         padded = F.pad(power.flatten(0, 1)[:, None], (self.parts, self.parts), mode="replicate")
         smooth = F.conv1d(padded, self._dense())[:, 0].view(batch, bands, parts)
-        gain = self.shapes.T @ (trust * (wanted - 0.5 * torch.log(smooth + floor)).clamp(-CUT, BOOST))
+        return spectra, wanted - 0.5 * torch.log(smooth + floor)
+
+    def _corrected(self, spectra: Tensor, gain: Tensor, damping: Tensor | None = None) -> Tensor:
+        """Sound of these spectra, their bands louder by so many nats."""
+        gain = self.shapes.T @ gain
         return self._resynthesise(spectra * torch.exp(gain if damping is None else gain + damping).transpose(1, 2))
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .config import NetworkConfig
 from .decoder import Decoder
 from .encoder import Encoder
-from .envelope import Envelope
+from .envelope import PARTS, Envelope
 from .gain import Gain
 from .lapped import LappedTransform
 from .layers import full_precision
@@ -22,6 +22,7 @@ from .pitch import LATENTS as PITCH_LATENTS
 from .pitch import Pitch, pitch_reach
 from .pqmf import PQMF
 from .pulses import pulse_train
+from .refiner import REACH as REFINER_REACH
 from .scatter import REACH as SCATTER_REACH
 from .tones import Tones
 
@@ -62,7 +63,8 @@ class RaveNet(nn.Module):
         free = config.free
         self.lapped = LappedTransform(config.latents, config.decimation, config.carried) if config.lapped else None
         shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail
-        self.envelope = Envelope(*shape, config.envelope_rounds) if config.envelope else None
+        rounds = config.envelope_rounds, config.envelope_refiner
+        self.envelope = Envelope(*shape, *rounds) if config.envelope else None
         self.contour = slice(LEVEL_LATENT - envelope, LEVEL_LATENT)  # the latents of the envelope
         self.pitch = Pitch(config.hop, config.rate, config.pitch_detail) if config.pitch else None
         self.tones = Tones(config.tones, config.hop, config.rate) if config.tones else None
@@ -181,13 +183,14 @@ class RaveNet(nn.Module):
         with full_precision(sound):
             log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
             wanted = self.envelope.wanted(latents[:, self.contour], log_level)
+            voicing = None if self.pitch is None else self.pitch.voicing(latents[:, self.tune], PARTS)
             if self.tones is None:
-                return self.envelope.correct(sound, wanted, log_level, step=step), sent
+                return self.envelope.correct(sound, wanted, log_level, None, step, voicing), sent
             single = source[:, : self.tones.latents]
             damping = self.tones.damping(self.tones.curves(single[..., start - first :])[1])
             power = self.envelope.power(wanted.detach(), log_level.detach(), self.tones.inside)
             tones = self.tones.sound(single, power, first, start)
-            return self.envelope.correct(sound, wanted, log_level, damping, step) + tones, sent
+            return self.envelope.correct(sound, wanted, log_level, damping, step, voicing) + tones, sent
 
     def decode(self, latents: Tensor, seed: int = 0, start: int = 0, step: float = 0.0) -> Tensor:
         """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
@@ -301,4 +304,5 @@ def decoder_reach(config: NetworkConfig) -> int:
     reach += SCATTER_REACH if config.scatter_lowest else 0
     reach += 6 + 2 * config.noise.hop + (80 if config.harmonics else 0)
     reach += 2 * config.decimation * config.envelope_rounds if config.envelope else 0
+    reach += config.decimation * REFINER_REACH / PARTS if config.envelope_refiner else 0
     return math.ceil(reach * (2 if config.causal else 1))

@@ -17,6 +17,7 @@ class TrainOptions:
     stage: int = 1
     init_from: str | None = None
     latents: Literal["samples", "integers"] = "samples"
+    learns: Literal["decoder", "refiner"] = "decoder"
     minutes: float | None = None
     steps: int | None = None
     batch: int = 8

@@ -18,7 +18,7 @@ from . import checkpoint
 from .graph import RecordedStep
 from .integers import Quantised
 from .options import TrainOptions
-from .stages import Adversarial, Representation, Truncation
+from .stages import Adversarial, Representation, Truncation, with_refiner
 from .store import Sampler, Store
 
 log = logging.getLogger("ravecodec.train")
@@ -63,6 +63,10 @@ class Trainer:
             )
         if saved is not None and saved.get("latents", "samples") != options.latents:
             raise ValueError(f"{options.out}: holds no run on {options.latents}; give that one its own folder")
+        if saved is not None and saved.get("learns", "decoder") != options.learns:
+            raise ValueError(f"{options.out}: there it was not the {options.learns} that learned; take another folder")
+        if options.learns == "refiner" and options.stage == 1:
+            raise ValueError("only stage 2 can let the refiner learn alone: give --stage 2")
         net, self.basis = self._network(saved)
         truncation = None if self.basis is None else Truncation(self.basis)
         self.config: NetworkConfig = net.config
@@ -88,7 +92,7 @@ class Trainer:
                     self.module.learn_prior(dice.batch(10**8, LEARNED_FROM, options.crop))
             groups = [list(self.module.parameters())]
         else:
-            self.module = Adversarial(net, truncation, judged=options.judged)
+            self.module = Adversarial(net, truncation, options.judged, options.learns == "refiner")
             groups = [[p for p in net.parameters() if p.requires_grad], list(self.module.discriminator.parameters())]
         betas = (0.8, 0.99) if options.stage == 1 else (0.5, 0.9)
         rates = [options.learning_rate, options.learning_rate / 2]
@@ -129,6 +133,8 @@ class Trainer:
             self.notes = self.notes or model.notes
             basis = basis or model.basis
             net = model.network
+            if self.options.learns == "refiner":
+                net = with_refiner(net, load_preset(self.options.preset).envelope_refiner)
         elif saved is not None:
             net = RaveNet(NetworkConfig.from_dict(saved["config"]))
         else:
@@ -279,6 +285,7 @@ class Trainer:
                 "config": self.config.to_dict(),
                 "notes": self.notes,
                 "latents": self.options.latents,
+                "learns": self.options.learns,
                 "basis": checkpoint.tensors(self.basis),
                 "average": self.average,
                 "module": self.module.state_dict(),

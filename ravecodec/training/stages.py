@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -123,11 +125,15 @@ class Adversarial(nn.Module):
     Not `judged`, it learns from the distances alone and the discriminator costs no time.
     """
 
-    def __init__(self, net: RaveNet, truncation: Truncation | None, judged: bool = True) -> None:
+    def __init__(
+        self, net: RaveNet, truncation: Truncation | None, judged: bool = True, refiner_alone: bool = False
+    ) -> None:
         super().__init__()
         self.net, self.truncation, self.judged = net, truncation, judged
         self.discriminator = Discriminator(net.config)
         freeze_encoder(net)
+        if refiner_alone:
+            freeze_decoder(net)
 
     def train(self, mode: bool = True) -> Adversarial:
         """Like nn.Module.train, but what is frozen stays in evaluation mode, so that no statistic drifts."""
@@ -168,6 +174,25 @@ def encoder_parameters(net: RaveNet) -> list[nn.Parameter]:
     """Everything on the encoder's side."""
     own = list(net.encoder.parameters())
     return own + ([net.lapped.analysis] if net.lapped is not None else [])
+
+
+def with_refiner(net: RaveNet, channels: int) -> RaveNet:
+    """The same network with a refiner of its envelope, so many channels wide, which does nothing yet; itself if it has
+    one already.
+    """
+    if net.config.envelope_refiner or not channels:
+        return net
+    found = RaveNet(replace(net.config, envelope_refiner=channels))
+    found.load_state_dict(net.state_dict(), strict=False)
+    return found.train(net.training)
+
+
+def freeze_decoder(net: RaveNet) -> None:
+    """Stop gradients to all but the refiner of the envelope; ValueError if there is none."""
+    if net.envelope is None or net.envelope.refiner is None:
+        raise ValueError(f"the network {net.config.name} has no refiner that could learn (envelope_refiner)")
+    net.requires_grad_(False)
+    net.envelope.refiner.requires_grad_(True)
 
 
 def freeze_encoder(net: RaveNet) -> None:
