@@ -117,11 +117,11 @@ class Envelope(nn.Module):
         `voicing` [batch, 1, 4 frames], if there is one, is for the refiner.
         """
         with full_precision(sound):
-            floor = torch.exp(2 * F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")) * DEPTH**2
+            level = F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")
+            floor = torch.exp(2 * level) * DEPTH**2
             trust = torch.sigmoid(self.trust)[:, None]
             spectra, missing = self._missing(sound, wanted, floor)
             if self.refiner is not None:
-                level = F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")
                 change = self.refiner(wanted - level, missing, step, voicing)
                 wanted, missing = wanted + change, missing + change
             for _ in range(self.rounds - 1):

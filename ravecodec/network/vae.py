@@ -183,7 +183,9 @@ class RaveNet(nn.Module):
         with full_precision(sound):
             log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
             wanted = self.envelope.wanted(latents[:, self.contour], log_level)
-            voicing = None if self.pitch is None else self.pitch.voicing(latents[:, self.tune], PARTS)
+            voicing = None
+            if self.pitch is not None and self.envelope.refiner is not None:
+                voicing = self.pitch.voicing(latents[:, self.tune], PARTS)
             if self.tones is None:
                 return self.envelope.correct(sound, wanted, log_level, None, step, voicing), sent
             single = source[:, : self.tones.latents]
