@@ -15,7 +15,8 @@ import torch
 
 from ravecodec.memory import keep_freed_memory
 from ravecodec.network.config import load_preset
-from ravecodec.network.vae import Posterior, RaveNet
+from ravecodec.network.posterior import Posterior
+from ravecodec.network.vae import RaveNet
 from ravecodec.training.losses import (
     envelope_distance,
     modulation_distance,

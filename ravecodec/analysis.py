@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .audio import Samples
-from .network.vae import RaveNet
+from .network.exported import CodecNetwork
 from .resample import Resampler
 from .stereo import with_mean
 from .workers import side_by_side
@@ -33,7 +33,7 @@ class Analysis:
     the last bits of the means.
     """
 
-    def __init__(self, network: RaveNet, packet: int = PACKET_FRAMES, block: int = BLOCK_FRAMES) -> None:
+    def __init__(self, network: CodecNetwork, packet: int = PACKET_FRAMES, block: int = BLOCK_FRAMES) -> None:
         self.packet, self.block = packet, max(packet, block // packet * packet)
         self.network, self.preroll = network, network.encoder_preroll
         self.rate, self.hop = network.config.rate, network.config.hop

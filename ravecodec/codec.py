@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 
 from bitstream import FidelityRule, Header, Layout, ModelError, Reader, Writer, seed_of
 from bitstream.content import batches
@@ -41,7 +40,7 @@ class Codec:
         if model.basis is None or model.tables is None:
             raise ModelError(f"model {model.name!r} is not calibrated (run 'ravecodec calibrate')", name=model.name)
         self.model, self.stands_in = model, stands_in
-        self.network = model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = model.network.prepared()
         self.basis: Basis = model.basis
         self.tables = model.tables
         self.name, self.model_id, self.tables_id = model.name, model.id, model.tables.id

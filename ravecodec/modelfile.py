@@ -20,6 +20,7 @@ from . import storedtables
 from .basis import Basis
 from .errors import PathLike
 from .network.config import NetworkConfig
+from .network.exported import KEY, CodecNetwork, ExportedConfig, ExportedNet
 from .network.layers import unset_weights
 from .network.vae import RaveNet
 from .registry import find
@@ -33,7 +34,7 @@ class Model:
 
     name: str
     id: bytes
-    network: RaveNet
+    network: CodecNetwork
     basis: Basis | None
     tables: Tables | None
     description: str = ""
@@ -42,7 +43,7 @@ class Model:
 
 def save_model(
     path: Path,
-    network: RaveNet,
+    network: CodecNetwork,
     name: str,
     basis: Basis | None = None,
     tables: Tables | None = None,
@@ -50,7 +51,7 @@ def save_model(
     notes: dict[str, Any] | None = None,
 ) -> bytes:
     """Write a model file (network in float16, the rest as it is) in one step and return its id (16 bytes)."""
-    tensors = {f"net.{k}": v.detach().cpu().numpy().astype(np.float16) for k, v in _stored(network).items()}
+    tensors = {f"net.{k}": v for k, v in network.stored().items()}
     if basis is not None:
         given = {k: getattr(basis, k) for k in _BASIS}
         tensors |= {f"basis.{k}": v.astype(np.float32) for k, v in given.items() if v is not None}
@@ -89,13 +90,14 @@ def load_model(name_or_path: PathLike) -> Model:
     if document.get("format") != 1:
         raise ModelError(f"{path}: model format {document.get('format')} is newer than this version of ravecodec")
     hashed = {k: v for k, v in tensors.items() if k.startswith(("net.", "basis."))}
-    with unset_weights():
-        network = RaveNet(NetworkConfig.from_dict(document["config"]))
     identity = model_id(document["config"], hashed)  # as it was written: this version may know more fields
     if identity.hex() != document["id"]:
         raise ModelError(f"{path}: damaged: its tensors hash to {identity.hex()}, the file says {document['id']}")
-    state = {k[4:]: torch.from_numpy(v.astype(np.float32)) for k, v in tensors.items() if k.startswith("net.")}
-    network.load_state_dict(state, strict=True, assign=True)  # copying took a third of the time
+    stored = {k[4:]: v for k, v in tensors.items() if k.startswith("net.")}
+    try:
+        network = _network(document["config"], stored)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from error
     basis = tables = None
     if "basis.mean" in tensors:
         basis = Basis(**{k: tensors[f"basis.{k}"].astype(np.float32) for k in _BASIS if f"basis.{k}" in tensors})
@@ -111,8 +113,18 @@ def load_model(name_or_path: PathLike) -> Model:
                 f"{path}: damaged: its tables hash to {tables.id.hex()}, the file says {document['tables']}"
             )
     return Model(
-        document["name"], identity, network.eval(), basis, tables, document["description"], document["notes"]
+        document["name"], identity, network, basis, tables, document["description"], document["notes"]
     )
+
+
+def _network(config: dict[str, Any], stored: dict[str, np.ndarray]) -> CodecNetwork:
+    if KEY in config:
+        return ExportedNet(stored[KEY].tobytes(), ExportedConfig(**config[KEY]))
+    with unset_weights():
+        network = RaveNet(NetworkConfig.from_dict(config))
+    state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in stored.items()}
+    network.load_state_dict(state, strict=True, assign=True)  # copying took a third of the time
+    return network.eval()
 
 
 def _small(vectors: np.ndarray) -> np.ndarray:
@@ -130,7 +142,3 @@ def model_id(config: dict[str, Any], tensors: dict[str, np.ndarray]) -> bytes:
         digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
         digest.update(little.tobytes())
     return digest.digest()[:16]
-
-
-def _stored(network: RaveNet) -> dict[str, torch.Tensor]:
-    return {k: v for k, v in network.state_dict().items() if v.is_floating_point()}

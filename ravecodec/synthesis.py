@@ -13,9 +13,9 @@ from bitstream import Header, Layout, Packet, Reader
 from .analysis import GRAIN
 from .audio import Samples
 from .basis import Basis
+from .network.exported import CodecNetwork
 from .network.noise import seeded_noise
 from .network.phase import SEGMENT, SETTLE, history
-from .network.vae import RaveNet
 from .stereo import CHANNEL_SEED, put_together, shared_noise
 from .workers import side_by_side
 
@@ -45,7 +45,7 @@ class Window(NamedTuple):
 class Synthesis:
     """Runs a decoder over the packets of a file, in windows: a block of frames, and its preroll."""
 
-    def __init__(self, network: RaveNet, basis: Basis, header: Header) -> None:
+    def __init__(self, network: CodecNetwork, basis: Basis, header: Header) -> None:
         self.network, self.basis, self.header = network, basis, header
         self.preroll, self.hop = network.preroll, network.config.hop
         # Frames before a block that are looked at: its preroll and, for the phase of partials, frequencies before that.

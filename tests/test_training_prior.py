@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ravecodec.network.vae import Posterior
+from ravecodec.network.posterior import Posterior
 from ravecodec.training.prior import ChainPrior
 
 

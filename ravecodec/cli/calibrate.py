@@ -15,9 +15,14 @@ def add(commands: Commands) -> None:
         help="measure basis, steps and entropy tables for a model",
         description="Measure a trained network and write the model that codes files.",
         epilog="What is measured is the part of the store that training leaves out; the weights that predict what is "
-        "coded are learned from up to ten hours of the other part as well.",
+        "coded are learned from up to ten hours of the other part as well. An exported model is measured on up to ten "
+        "hours of all of it.",
     )
-    parser.add_argument("model", metavar="MODEL", help="the folder of a run, or a model by name or path")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="the folder of a run, a model by name or path, or a RAVE model exported as TorchScript (.ts)",
+    )
     parser.add_argument("store", metavar="STORE", help="the training store")
     parser.add_argument("output", metavar="OUT", help="the model file to write (.safetensors)")
     parser.add_argument("--name", help="the model's name (default: that of the file)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +19,7 @@ from .layers import full_precision
 from .noise import seeded_noise
 from .pitch import LATENTS as PITCH_LATENTS
 from .pitch import Pitch, pitch_reach
+from .posterior import Posterior
 from .pqmf import PQMF
 from .pulses import pulse_train
 from .refiner import REACH as REFINER_REACH
@@ -27,26 +27,6 @@ from .scatter import REACH as SCATTER_REACH
 from .tones import Tones
 
 LEVEL_LATENT = -1  # with gain and shape, the last latent starts as the log level
-
-
-@dataclass
-class Posterior:
-    """Gaussian posterior over latents: mean and scale, each [batch, latents, frames]."""
-
-    mean: Tensor
-    scale: Tensor
-    still: slice | None = None  # latents that are not drawn: a codec sends no tone as exactly that, noise would ring
-
-    def sample(self) -> Tensor:
-        """Draw latents (training only: the codec uses the mean)."""
-        drawn = self.scale * torch.randn_like(self.scale)
-        if self.still is not None:
-            drawn[:, self.still] = 0
-        return self.mean + drawn
-
-    def kl(self) -> Tensor:
-        """Kullback-Leibler divergence to the unit normal, in nats, [batch, latents, frames]."""
-        return 0.5 * (self.mean.square() + self.scale.square() - 1) - torch.log(self.scale)
 
 
 class RaveNet(nn.Module):
@@ -224,6 +204,15 @@ class RaveNet(nn.Module):
             first = self.config.latents + self.config.latents - self.envelope.latents + LEVEL_LATENT
             self.encoder.head.weight[first : first + self.envelope.latents] = 0
             self.encoder.head.bias[first : first + self.envelope.latents] = torch.log(torch.expm1(width))  # type: ignore[index]
+
+    def prepared(self) -> RaveNet:
+        """Itself, with its weights in the order in memory that takes the least time."""
+        return self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def stored(self) -> dict[str, np.ndarray]:
+        """Everything that a model file keeps of it but its config: what it has learned, in float16."""
+        learned = {k: v for k, v in self.state_dict().items() if v.is_floating_point()}
+        return {k: v.detach().cpu().numpy().astype(np.float16) for k, v in learned.items()}
 
     @property
     def ceiling(self) -> np.ndarray:

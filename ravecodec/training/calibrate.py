@@ -16,12 +16,13 @@ from bitstream import Tables
 
 from ..basis import Basis, expected_cost, fit_basis, reordered
 from ..modelfile import Model, load_model, save_model
-from ..network.config import NetworkConfig
+from ..network.exported import CodecNetwork, ExportedNet, learned_here
 from ..network.pitch import LATENTS, SLOTS
-from ..network.vae import RaveNet
+from ..network.probe import delay
 from ..stereo import with_mean
 from . import checkpoint, context, recordings
 from .prepare import Piece
+from .source import blend, load_network
 from .stereo import pair
 from .store import Excerpt, Store, cut, kept_out, spread, trained_on
 
@@ -34,6 +35,7 @@ STAGED = 3  # every third excerpt is heard again in stereo, with the one before 
 TAUGHT = 10 * 3600.0  # seconds of training sound that the entropy network learns from, too
 RECORDED = 3600.0  # seconds of recordings in stereo
 MEASURED = ("rotation", "calibration_frames", "entropy_frames")  # notes of what basis and tables were made of
+TIMED = 8  # excerpts by which the delay of an export is found
 SAME = 0.99  # product of two components' vectors from which on they are one
 LATER = 4.0  # how much smaller single tones are made in the order of components
 SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it comes sooner
@@ -51,27 +53,6 @@ class Statistics:
     variance: np.ndarray
     lengths: tuple[int, ...] = ()
     pairs: list[np.ndarray] = field(default_factory=list)
-
-
-def load_network(source: str) -> tuple[RaveNet, dict[str, Any]]:
-    """A network from a model (name or path) or the folder of a run (averaged weights), and notes on its training."""
-    if Path(source).is_dir():
-        saved = checkpoint.load(Path(source))
-        if saved is None:
-            raise FileNotFoundError(f"{source}: no checkpoint in this folder")
-        net = RaveNet(NetworkConfig.from_dict(saved["config"]))
-        net.load_state_dict(saved["average"])
-        notes = {
-            "stage": saved["stage"],
-            "latents": saved.get("latents", "samples"),
-            "steps": saved["step"],
-            "sound_seen_hours": round(saved["seen"] / 3600, 3),
-            "trained_hours": round(saved["trained"] / 3600, 3),
-        }
-        title = f"stage{saved['stage']}" if notes["latents"] == "samples" else notes["latents"]
-        return _as_stored(net), {**saved.get("notes", {}), title: notes}
-    model = load_model(source)
-    return model.network, model.notes
 
 
 def calibrate(
@@ -104,7 +85,7 @@ def calibrate(
     """
     net, history = load_network(source)
     if before is not None:
-        net = blend(load_network(before)[0], net, share)
+        net = blend(learned_here(load_network(before)[0], before), learned_here(net, source), share)
         history = {**history, "blend": share}
         begun = _calibrated(before)
         if begun is not None and rotation in ("auto", KEPT):
@@ -115,27 +96,52 @@ def calibrate(
             notes = {**begun.notes, **history, **held, **(notes or {})}
             return save_model(output, net, name, begun.basis, begun.tables, description, notes)
     sound = Store(store)
+    if sound.rate != net.config.rate:
+        raise ValueError(
+            f"{store}: a store of {sound.rate} Hz, for a network of {net.config.rate} Hz; "
+            f"make one with 'ravecodec prepare --rate {net.config.rate}'"
+        )
     # What learned on integers, or began with what did, has the steps of its basis: its posterior's noise is stale.
     taught = "integers" in history
     if taught and rotation not in ("auto", KEPT):
         raise ValueError(f"{source}: learned with the steps of its own basis: no rotation but kept")
     kept = _kept_basis(before or source, net) if taught or rotation == KEPT else None
     heard = [] if stereo is None else recordings.spans(stereo, RECORDED)
-    known, other = (cut(part, int(recordings.EXCERPT * sound.rate)) for part in (sound.held_out(), sound.training()))
-    found = measure(net.eval(), sound, spread(known, weights or {}, math.inf), kept_out(heard))
+    known, other = _heard(net, sound, weights or {})
+    if isinstance(net, ExportedNet):
+        net = _timed(net, [sound.read(e) for e in sorted(known, key=lambda e: -e.length)[:TIMED]])
+    found = measure(net, sound, known, kept_out(heard))
     if taught and kept is not None and Path(source).is_dir():
         kept = reordered(kept, found.means)
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
-    more = measure(net, sound, spread(other, weights or {}, TAUGHT * sound.rate), trained_on(heard))
+    more = measure(net, sound, other, trained_on(heard)) if other else None
     beginning = None if entropy_from is None else beginning_of(basis, entropy_from)
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning, net.ceiling)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
     notes = {**history, **(notes or {}), "calibration_frames": len(found.means)}
-    notes["entropy_frames"] = len(found.means) + len(more.means)
+    notes["entropy_frames"] = len(found.means) + (0 if more is None else len(more.means))
     if kept is None:
         notes["rotation"] = chosen
     return save_model(output, net, name, basis, tables, description, notes)
+
+
+def _heard(net: CodecNetwork, sound: Store, weights: Mapping[str, float]) -> tuple[list[Excerpt], list[Excerpt]]:
+    """Excerpts that a network is measured on, and those that the entropy network learns from besides."""
+    size, most = int(recordings.EXCERPT * sound.rate), TAUGHT * sound.rate
+    if isinstance(net, ExportedNet):  # trained elsewhere, on sound of which nothing is known
+        return spread(cut(sound.excerpts, size), weights, most), []
+    return spread(cut(sound.held_out(), size), weights, math.inf), spread(cut(sound.training(), size), weights, most)
+
+
+def _timed(net: ExportedNet, sounds: Sequence[np.ndarray]) -> ExportedNet:
+    """An export whose delay is known."""
+    if net.config.delay is None:
+        net = delay(net, sounds)
+    log.info("%s: %d latents every %d samples at %d Hz; the encoder sees %d frames on either side, the decoder %d; "
+             "a delay of %d samples", net.config.name, net.config.latents, net.config.hop, net.config.rate,
+             net.encoder_preroll, net.preroll, net.delay)  # fmt: skip
+    return net
 
 
 def _calibrated(source: str) -> Model | None:
@@ -144,7 +150,7 @@ def _calibrated(source: str) -> Model | None:
     return model if model is not None and model.basis is not None and model.tables is not None else None
 
 
-def _kept_basis(source: str, net: RaveNet) -> Basis:
+def _kept_basis(source: str, net: CodecNetwork) -> Basis:
     saved = checkpoint.load(Path(source)) if Path(source).is_dir() else None
     basis = checkpoint.basis(saved) if saved is not None else load_model(source).basis
     if basis is None:
@@ -165,7 +171,7 @@ def beginning_of(basis: Basis, source: str) -> context.Beginning:
     return context.Beginning(begun.tables, numbers)
 
 
-def _centre(mean: np.ndarray, net: RaveNet) -> np.ndarray:
+def _centre(mean: np.ndarray, net: CodecNetwork) -> np.ndarray:
     """A mean [latents], but where tones and pitch have a state of rest, that.
 
     Where there is no tone nothing is to sound: that is to be an integer at every step, and what is assumed of
@@ -178,7 +184,7 @@ def _centre(mean: np.ndarray, net: RaveNet) -> np.ndarray:
     return centre
 
 
-def choose_basis(net: RaveNet, found: Statistics, rotation: str = "auto") -> tuple[str, Basis]:
+def choose_basis(net: CodecNetwork, found: Statistics, rotation: str = "auto") -> tuple[str, Basis]:
     """The rotation's name, one of `ROTATIONS`, and its basis; ValueError for a name that is not known.
 
     A posterior whose latents are independent makes a network align its latents with what it codes (Rolinek et al.
@@ -215,27 +221,8 @@ def _by_sound(means: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
     return np.split(means, np.cumsum(lengths)[:-1]) if len(lengths) else [means]
 
 
-def blend(before: RaveNet, after: RaveNet, share: float) -> RaveNet:
-    """The network a `share` (0 to 1) of the way from one to another with the same encoder; ValueError if they differ.
-
-    Weights of one network before and after fine-tuning may be averaged (Wortsman et al. 2022): the second stage makes
-    envelopes better and partials worse, and a part of the way has most of the first and none of the second. A refiner
-    that only the later one has is its own.
-    """
-    if not 0 <= share <= 1:
-        raise ValueError(f"the share of a blend lies between 0 and 1, not at {share}")
-    first, second = before.state_dict(), after.state_dict()
-    refiner = before.config.envelope_refiner or after.config.envelope_refiner
-    same = replace(before.config, envelope_refiner=refiner) == after.config
-    if not same or any((first[k] != second[k]).any() for k in first if k.startswith("encoder.")):
-        raise ValueError("only a network before and after its second stage can be blended: these have other encoders")
-    mixed = {k: torch.lerp(v, second[k], share) if v.is_floating_point() else v for k, v in first.items()}
-    after.load_state_dict(second | mixed)
-    return _as_stored(after)
-
-
 @torch.inference_mode()
-def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt], heard: Sequence[Piece] = ()) -> Statistics:
+def measure(net: CodecNetwork, store: Store, excerpts: Sequence[Excerpt], heard: Sequence[Piece] = ()) -> Statistics:
     """Run the encoder over some excerpts of a store, and over recordings in stereo; ValueError without excerpts."""
     hop = net.config.hop
     means, variance, frames, pairs = [], np.zeros(net.config.latents), 0, []
@@ -257,7 +244,7 @@ def measure(net: RaveNet, store: Store, excerpts: Sequence[Excerpt], heard: Sequ
     return Statistics(np.concatenate(means), variance / frames, tuple(map(len, means)), pairs)
 
 
-def _joint(net: RaveNet, sound: np.ndarray) -> np.ndarray:
+def _joint(net: CodecNetwork, sound: np.ndarray) -> np.ndarray:
     """Means [2, frames, latents] of two channels [n, 2] that are coded jointly."""
     means = net.encode(_whole(with_mean(sound).T, net.config.hop)).mean.numpy()
     return net.held(net.joined(means)).swapaxes(1, 2)
@@ -294,11 +281,3 @@ def fit_tables(
     others = [] if more is None else parts(more.means, more.lengths, more.pairs)
     tops = None if ceiling is None else basis.ceilings(ceiling) / basis.steps(0)
     return context.fit_tables(parts(means, lengths, pairs), list(STEPS), None, others, beginning, tops)
-
-
-def _as_stored(net: RaveNet) -> RaveNet:
-    """The network with its weights rounded as a model file keeps them, so that what is measured is what ships."""
-    for tensor in net.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.half().float())
-    return net

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..network.vae import Posterior
+from ..network.posterior import Posterior
 
 
 class ChainPrior(nn.Module):

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..basis import Basis
 from ..memory import keep_freed_memory
 from ..network.config import NetworkConfig, load_preset
+from ..network.exported import learned_here
 from ..network.vae import RaveNet
 from . import checkpoint
 from .graph import RecordedStep
@@ -132,7 +133,7 @@ class Trainer:
             model = load_model(self.options.init_from)
             self.notes = self.notes or model.notes
             basis = basis or model.basis
-            net = model.network
+            net = learned_here(model.network, self.options.init_from)
             if self.options.learns == "refiner":
                 net = with_refiner(net, load_preset(self.options.preset).envelope_refiner)
         elif saved is not None:
