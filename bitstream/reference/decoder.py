@@ -110,13 +110,27 @@ def read_tables(model: bytes) -> Table:
         return read_tables(zlib.decompress(model[8 + size + begin : 8 + size + end]))
     found: Table = {}
     for name in ARRAYS + CONTEXT:
-        key = "tables." + (name if name in ARRAYS else "context_" + name)
-        if key in described:
-            begin, end = described[key]["data_offsets"]
-            letter = {"I8": "b", "U8": "B", "I16": "h", "U16": "H", "I32": "i", "U32": "I"}[described[key]["dtype"]]
-            raw = model[8 + size + begin : 8 + size + end]
-            found[name] = list(struct.unpack(f"<{len(raw) // struct.calcsize(letter)}{letter}", raw))
+        plain = "tables." + (name if name in ARRAYS else "context_" + name)
+        for key in plain, "packed_" + plain:
+            if key in described:
+                begin, end = described[key]["data_offsets"]
+                kind, shape = described[key]["dtype"], described[key]["shape"]
+                found[name] = numbers_of(model[8 + size + begin : 8 + size + end], kind, shape, key != plain)
     return found
+
+
+def numbers_of(raw: bytes, kind: str, shape: list[int], packed: bool) -> list[int]:
+    """An array's numbers, one after another."""
+    letter = {"I8": "b", "U8": "B", "I16": "h", "U16": "H", "I32": "i", "U32": "I"}[kind]
+    width = struct.calcsize(letter)
+    count = len(raw) // width
+    if packed:
+        raw = bytes(raw[place * count + number] for number in range(count) for place in range(width))
+    numbers = list(struct.unpack(f"<{count}{letter}", raw))
+    if packed and kind == "I32" and len(shape) == 2:
+        for i in [*range(shape[1], count)] * 2:
+            numbers[i] = (numbers[i] + numbers[i - shape[1]] + 2**31) % 2**32 - 2**31
+    return numbers
 
 
 def listed_tables(arrays: dict) -> Table:
