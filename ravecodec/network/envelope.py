@@ -142,8 +142,11 @@ class Envelope(nn.Module):
 
     def _corrected(self, spectra: Tensor, gain: Tensor, damping: Tensor | None = None) -> Tensor:
         """Sound of these spectra, their bands louder by so many nats."""
-        gain = self.shapes.T @ gain
-        return self._resynthesise(spectra * torch.exp(gain if damping is None else gain + damping).transpose(1, 2))
+        gain = gain.transpose(1, 2) @ self.shapes
+        if damping is not None:
+            gain = gain + damping.transpose(1, 2)
+        # In the order of the spectra in memory: transposed, the product takes twenty times as long.
+        return self._resynthesise(spectra * torch.exp(gain))
 
     @torch.no_grad()
     def adapt(self, sound: Tensor, log_level: Tensor) -> None:

@@ -65,11 +65,13 @@ class NoiseHead(nn.Module):
         batch, _, frames = magnitudes.shape
         with full_precision(x):
             taps = torch.einsum("bcpf,pk->kbcf", magnitudes.view(batch, self.bands, self.points, frames), self.response)
-        time = noise.shape[-1]
-        padded = nn.functional.pad(noise, (self.points - 1, self.points - 1))
-        shifted = [padded[..., k : k + time] for k in range(2 * self.points - 1)]
-        total = torch.zeros_like(noise)
-        for k in range(self.points):
-            pair = shifted[self.points - 1] if k == 0 else shifted[self.points - 1 - k] + shifted[self.points - 1 + k]
-            total = total + (pair.view(batch, self.bands, frames, self.hop) * taps[k][..., None]).flatten(2)
-        return total
+        side, time = self.points - 1, noise.shape[-1]
+        padded = nn.functional.pad(noise, (side, side))
+
+        def shifted(k: int) -> Tensor:
+            return padded[..., side + k : side + k + time].unflatten(2, (frames, self.hop))
+
+        total = shifted(0) * taps[0][..., None]
+        for k in range(1, self.points):
+            total = torch.addcmul(total, shifted(-k) + shifted(k), taps[k][..., None])
+        return total.flatten(2)

@@ -35,14 +35,14 @@ def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int)
     skip = (start - first) * GRID
     phase, slope, grid = (part[:, skip:, None] for part in (phase, slope, grid))
     ramp = _ramp(cell, latents)
-    angle = 2 * math.pi * (torch.frac(phase).float() + slope.float() * ramp).flatten(1)
+    cycles = (torch.frac(phase).float() + slope.float() * ramp).flatten(1)
     count = (TOP / grid.float()).expand(-1, -1, cell).flatten(1)
     level = 2 * (grid.float() / rate).sqrt().expand(-1, -1, cell).flatten(1)
     # Voicing goes in straight lines from the middle of a slot to that of the next.
     size = hop // SLOTS
     slots = F.pad(voicing[:, None], (1, 1), mode="replicate")[:, 0, (start - first) * SLOTS :, None].float()
     loud = torch.lerp(slots[:, :-1], slots[:, 1:], _ramp(size, latents)).flatten(1)[:, size // 2 : -(size // 2)].sqrt()
-    return (level * loud * _partials(angle, count))[:, None]
+    return (level * loud * _partials(cycles, count))[:, None]
 
 
 def _ramp(size: int, like: Tensor) -> Tensor:
@@ -50,12 +50,12 @@ def _ramp(size: int, like: Tensor) -> Tensor:
     return (torch.arange(size, device=like.device) + 0.5) / size
 
 
-def _partials(angle: Tensor, count: Tensor) -> Tensor:
-    """Sum of cos(k angle) for k = 1 ... count; of a broken last one, the part."""
+def _partials(cycles: Tensor, count: Tensor) -> Tensor:
+    """Sum of cos(2 pi k cycles) for k = 1 ... count; of a broken last one, the part."""
     whole = count.floor()
-    half = torch.remainder(0.5 * angle, math.pi)
+    half = math.pi * (cycles - cycles.floor())
     below = torch.sin(half)
     # The kernel of Dirichlet.
     closed = 0.5 * (torch.sin((2 * whole + 1) * half) / below.clamp_min(1e-4) - 1)
     closed = torch.where(below < 1e-4, whole, closed)
-    return closed + (count - whole) * torch.cos((whole + 1) * angle)
+    return closed + (count - whole) * torch.cos((2 * whole + 2) * half)

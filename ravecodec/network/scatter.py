@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import NetworkConfig
+from .layers import full_precision
 
 _SIDE = 31  # taps of the filter on either side of its middle: 10 ms at 3 kHz
+_BLOCK = 64  # samples that it is worked out for at once
 REACH = 2 * _SIDE  # sub-band samples on one side, where the lowest band is split
 
 
@@ -50,15 +52,22 @@ class Scatter(nn.Module):
 
     def forward(self, wave: Tensor, noise: Tensor, voicing: Tensor | None) -> Tensor:
         """The waves of all bands [batch, bands, time] with signs thrown where that is to be."""
-        free = self.unvoiced if voicing is None else self.unvoiced * (1 - voicing)
-        return torch.where(noise < self.always + free - 1, -wave, wave)
+        free = self.unvoiced if voicing is None else self.unvoiced * (1 - voicing.detach())
+        # A sign is thrown where the noise is below this: a product takes a third of the time of a choice.
+        return wave * torch.copysign(torch.ones_like(noise), noise - (self.always + free - 1))
 
     def _low(self, wave: Tensor) -> Tensor:
-        return F.conv1d(wave, self.low_pass, padding=_SIDE)
+        # As a convolution of one channel this took a sixth of all decoding.
+        time = wave.shape[-1]
+        with full_precision(wave):
+            blocks = F.pad(wave, (_SIDE, _SIDE + -time % _BLOCK)).unfold(-1, _BLOCK + 2 * _SIDE, _BLOCK)
+            return (blocks @ self.low_pass).flatten(2)[..., :time]
 
 
 def _low_pass(cut: float) -> Tensor:
-    """Taps [1, 1, n] of a windowed sinc, for a cut in cycles a sample."""
+    """A windowed sinc, for a cut in cycles a sample, as a matrix from a block and what is beside it to the block."""
     place = torch.arange(-_SIDE, _SIDE + 1, dtype=torch.float64)
     taps = torch.sinc(2 * cut * place) * torch.hamming_window(len(place), periodic=False, dtype=torch.float64)
-    return (taps / taps.sum()).float()[None, None]
+    # Each column is the one before it, a sample later.
+    matrix = F.pad(taps / taps.sum(), (0, _BLOCK)).repeat(_BLOCK)[: -_BLOCK].view(_BLOCK, -1)
+    return matrix.T.float().contiguous()
