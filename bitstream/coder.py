@@ -89,7 +89,7 @@ def _code_run(coder: Any, tables: Tables, line: Line, part: tuple[int, slice], e
             pass
     if escaping and (escaped := line.escaped[part]).any():
         low = line.low[part][escaped]
-        classes, bits = escape.split(line.values[part][escaped], low, low + tables.size[rows[escaped]] - 1)
+        classes, bits = escape.split(line.values[part][escaped], low, low + tables.last[rows[escaped]])
         coder.encode(classes, _class_model())
         if bits.size:
             coder.encode(bits, _bit_model())
@@ -223,11 +223,13 @@ def _decode_run(
         model = tables.model(int(rows[0, 0]))
         for packet, decoder in enumerate(decoders):
             symbols[packet] = decoder.run(model, rows.shape[1])
-    low = tables.low[rows] if whole is None else tables.low[rows] + whole
-    last = tables.size[rows] - 1
+    low = tables.low.take(rows)
+    if whole is not None:
+        low += whole
+    last = tables.last.take(rows)
     values = symbols + low
     escaped = symbols == last
-    if escaped.any():
+    if np.count_nonzero(escaped):
         for packet in np.flatnonzero(escaped.any(axis=1)).tolist():
             at = packet, escaped[packet]
             values[at] = decoders[packet].escapes(low[at], low[at] + last[at])

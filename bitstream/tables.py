@@ -224,6 +224,11 @@ class Tables:
         return model
 
     @cached_property
+    def last(self) -> NDArray[np.int64]:
+        """The symbol of each row that is its escape."""
+        return self.size - 1
+
+    @cached_property
     def bank_models(self) -> NDArray[np.object_]:
         """The range coder's models of the rows that the network chooses from, by row number; None for all others."""
         models = np.full(len(self.low), None, dtype=object)
@@ -266,7 +271,7 @@ class Tables:
         self, component: int, values: NDArray, rows: NDArray, low: NDArray, ends: tuple[int, ...]
     ) -> Line:
         """The line of these values [packets, T], rows and first integers of the rows where they stand."""
-        last = self.size[rows] - 1
+        last = self.last.take(rows)
         symbols = values - low
         escaped = (symbols < 0) | (symbols >= last)
         np.copyto(symbols, last, where=escaped)
@@ -294,11 +299,11 @@ class Tables:
         """Model bits of each integer if it is coded by the row of this number, moved by so many; rows and whole
         may lack the first axes of values.
         """
-        low, last = self.low[rows] + whole, self.size[rows] - 1
+        low, last = self.low.take(rows) + whole, self.last.take(rows)
         symbols = values - low
         escaped = (symbols < 0) | (symbols >= last)
         bits = self._cost[self.start[rows] + np.where(escaped, last, symbols)]
-        if escaped.any():
+        if np.count_nonzero(escaped):
             low, high = (np.broadcast_to(end, bits.shape)[escaped] for end in (low, low + last))
             bits[escaped] += escape.bits(values[escaped], low, high)
         return bits
