@@ -34,12 +34,13 @@ def full_precision(like: Tensor) -> torch.autocast:
 
 def as_image(x: Tensor) -> Tensor:
     """[batch, channels, time] to channels-last [batch, channels, 1, time]."""
+    if len(x) == 1:  # torch transposes a matrix faster than a stack of one
+        return x[0].T.contiguous()[None, None].permute(0, 3, 1, 2)
     return x[:, :, None].contiguous(memory_format=torch.channels_last)
 
 
 def as_sequence(x: Tensor) -> Tensor:
     """[batch, channels, 1, time] back to [batch, channels, time], in that memory order."""
-    # Torch transposes a matrix faster than a stack of one.
     return x[0, :, 0].contiguous()[None] if len(x) == 1 else x[:, :, 0].contiguous()
 
 

@@ -284,7 +284,8 @@ def encoder_reach(config: NetworkConfig) -> int:
 
 def decoder_reach(config: NetworkConfig) -> int:
     """Sub-band samples on one side that a sub-band sample of the output depends on, an upper bound."""
-    side, step, reach = config.decoder, config.decimation, 3.0 * config.decimation
+    side, step = config.decoder, config.decimation
+    reach = step * (3.0 if side.norm == "batch" else 1.0)
     widths = range(len(side.channels))
     for i in widths:
         for unit in range(side.units[::-1][i]):
@@ -293,7 +294,9 @@ def decoder_reach(config: NetworkConfig) -> int:
             reach += step
             step //= config.ratios[::-1][i]
     reach += SCATTER_REACH if config.scatter_lowest else 0
-    reach += 6 + 2 * config.noise.hop + (80 if config.harmonics else 0)
-    reach += 2 * config.decimation * config.envelope_rounds if config.envelope else 0
+    reach += 11 + 2 * config.noise.hop + (80 if config.harmonics else 0)
+    if config.envelope:  # in each round half a window, the spectra that are averaged, and half a window again
+        averaged = PARTS // 2 if config.envelope_detail else PARTS
+        reach += config.envelope_rounds * config.decimation * (2 + averaged) / PARTS
     reach += config.decimation * REFINER_REACH / PARTS if config.envelope_refiner else 0
     return math.ceil(reach * (2 if config.causal else 1))
