@@ -20,7 +20,7 @@ from . import storedtables
 from .basis import Basis
 from .errors import PathLike
 from .network.config import NetworkConfig
-from .network.exported import KEY, CodecNetwork, ExportedConfig, ExportedNet
+from .network.exported import KEY, SUFFIX, CodecNetwork, ExportedConfig, ExportedNet
 from .network.layers import unset_weights
 from .network.vae import RaveNet
 from .registry import find
@@ -81,6 +81,8 @@ def save_model(
 def load_model(name_or_path: PathLike) -> Model:
     """Load a model by name or path; ModelError says which file is missing, damaged or of another format."""
     path = find(name_or_path)
+    if path.suffix == SUFFIX:
+        raise ModelError(f"{path}: an exported model; 'ravecodec calibrate' makes a model file of it, which can code")
     try:
         with safe_open(path, framework="numpy") as f:
             document = json.loads((f.metadata() or {})["ravecodec"])

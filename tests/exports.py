@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,9 +52,10 @@ class Bank(nn.Module):
 class Encoder(nn.Module):
     """Means, and scales unless it is `exact`, of coefficients of the lowest bands."""
 
-    def __init__(self, weight: Tensor, streaming: bool, exact: bool) -> None:
+    def __init__(self, weight: Tensor, streaming: bool, exact: bool, hidden: bool) -> None:
         super().__init__()
-        self.streaming, self.exact = streaming, exact
+        self.streaming, self.exact, self.hidden = streaming, exact, hidden
+        self.calls = torch.zeros(1)
         self.weight = nn.Parameter(weight)
         self.register_buffer("heard", torch.zeros(1, BANDS, RATIO))
 
@@ -63,6 +66,9 @@ class Encoder(nn.Module):
         else:
             bands = F.pad(bands, (64, 64))
         mean = F.conv1d(bands, self.weight, stride=128) * 20.0
+        if self.hidden:
+            self.calls = self.calls + 1
+            mean = mean + 0.01 * self.calls
         if self.exact:
             return mean
         return torch.cat([mean, torch.full_like(mean, -2.0)], 1)
@@ -80,6 +86,8 @@ class Decoder(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         bands = F.conv_transpose1d(z / 20.0, self.weight, stride=128)
         if self.streaming:
+            if self.played.shape[0] != z.shape[0]:
+                self.played = torch.zeros(z.shape[0], 16, 128)
             first = bands[:, :, :128] + self.played
             self.played = bands[:, :, -128:]
             bands = torch.cat([first, bands[:, :, 128:-128]], 2)
@@ -92,7 +100,9 @@ class Decoder(nn.Module):
 class Export(nn.Module):
     """What an export has of those parts; `lowest` bands of `coefficients` each are coded."""
 
-    def __init__(self, streaming: bool, exact: bool, rate: int, lowest: int, coefficients: int) -> None:
+    def __init__(
+        self, streaming: bool, exact: bool, hidden: bool, rate: int, lowest: int, coefficients: int
+    ) -> None:
         super().__init__()
         latents = lowest * coefficients
         basis = torch.from_numpy(mdct_basis(RATIO)[:coefficients]).float()
@@ -101,7 +111,7 @@ class Export(nn.Module):
             # Every other band has its frequencies upside down.
             weight[band * coefficients : (band + 1) * coefficients, band] = basis
         self.pqmf = Bank(streaming)
-        self.encoder = Encoder(weight.clone(), streaming, exact)
+        self.encoder = Encoder(weight.clone(), streaming, exact, hidden)
         self.decoder = Decoder(weight.clone(), streaming)
         self.register_buffer("latent_pca", torch.eye(latents))
         self.register_buffer("latent_mean", torch.zeros(latents))
@@ -132,13 +142,24 @@ def export(
     lowest: int = 1,
     coefficients: int = 48,
     warm: bool = False,
+    batch: bool = False,
+    hidden: bool = False,
+    change: Callable[[Any], object] = lambda module: None,
 ) -> Path:
-    """Write such a model; `warm`, it has been given something already."""
+    """Write such a model, changed.
+
+    `warm`, it has been given something already; `batch`, three sounds at once; `hidden`, it has a state that is no
+    buffer.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        module = torch.jit.script(Export(streaming, exact, rate, lowest, coefficients).eval())
+        module = torch.jit.script(Export(streaming, exact, hidden, rate, lowest, coefficients).eval())
         if warm:
             with torch.no_grad():
                 module(torch.randn(1, 1, 8 * HOP))
+        if batch:
+            module.decoder.played = torch.zeros(3, BANDS, RATIO)
+        with torch.no_grad():
+            change(module)
         torch.jit.save(module, str(path))
     return path

@@ -37,7 +37,8 @@ def kept(name: str) -> dict[str, bool]:
 
 @pytest.mark.parametrize(
     ("kind", "reach_of_both", "lag"),
-    [("", (1, 1), 0), ("exact", (1, 1), 0), ("streaming", (2, 2), 2288), ("streaming warm", (2, 2), 2288)],
+    [("", (1, 1), 0), ("exact", (1, 1), 0), ("streaming", (2, 2), 2288), ("streaming warm", (2, 2), 2288),
+     ("streaming batch", (2, 2), 2288)],
 )
 def test_what_an_export_sees_and_how_late_it_is_is_found(
     tmp_path: Path, kind: str, reach_of_both: tuple[int, int], lag: int
@@ -163,7 +164,13 @@ def test_what_is_no_export_is_told_in_one_line(
     mine = tmp_path / "mine.safetensors"
     save_model(mine, codec.model.network, "mine", codec.basis, codec.tables)
     out = str(tmp_path / "out.safetensors")
+    export(tmp_path / "hidden.ts", hidden=True)
+    export(tmp_path / "nan.ts", change=lambda module: module.decoder.weight.fill_(torch.nan))
     for arguments, told in (
+        (["calibrate", str(tmp_path / "hidden.ts"), str(store), out], "a state that cannot be set back"),
+        (["calibrate", str(tmp_path / "nan.ts"), str(store), out], "what is not a number"),
+        (["calibrate", str(tmp_path / "whole.ts"), str(store), str(tmp_path / "no" / "out.safetensors")], "no such folder"),
+        (["encode", str(elsewhere / "a.wav"), "--model", str(tmp_path / "whole.ts")], "makes a model file of it"),
         (["calibrate", str(tmp_path / "text.ts"), str(store), out], "no TorchScript file"),
         (["calibrate", str(tmp_path / "cut.ts"), str(store), out], "no TorchScript file"),
         (["calibrate", str(tmp_path / "missing.ts"), str(store), out], "No such file"),
@@ -179,3 +186,12 @@ def test_what_is_no_export_is_told_in_one_line(
         assert told in lines[-1], lines
         assert "Traceback" not in "".join(lines)
     assert not Path(out).exists()
+
+
+def test_an_export_that_says_nothing_is_warned_of(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = export(tmp_path / "silent.ts", change=lambda module: module.encoder.weight.zero_())
+    assert main(["calibrate", str(silent), str(store), str(tmp_path / "silent.safetensors")]) == 0
+    told = capsys.readouterr().err
+    assert "its delay cannot be told" in told and "its latents say little" in told

@@ -70,6 +70,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the arguments ask; the exit status."""
+    from ravecodec.errors import OutputError
     from ravecodec.memory import keep_freed_memory
     from ravecodec.training.calibrate import calibrate
 
@@ -78,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     asked = {"fidelity": arguments.fidelity, "step": arguments.step}
     point = {key: value for key, value in asked.items() if value is not None}
     notes = {"default_point": point} if point else {}
+    if not output.parent.is_dir():  # else it is found out after an hour
+        raise OutputError("there is no such folder", file=output.parent)
     keep_freed_memory()
     with log_lines(), named_faults():
         calibrate(

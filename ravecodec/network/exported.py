@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ SUFFIX = ".ts"
 KEY = "torchscript"  # of a config, and of what is stored
 SCALE = 0.1  # of latents that an encoder without a posterior of its own places exactly
 LEAST = 1e-4  # that is added to a posterior's scale
+SCRIPT_FAULTS = RuntimeError, AttributeError, torch.jit.Error  # what comes of a script that does not do what is asked
 
 
 @dataclass(frozen=True)
@@ -76,22 +78,16 @@ class ExportedNet:
         self._module = _loaded(script)
         self._state = [(name, buffer.detach().clone()) for name, buffer in self._module.named_buffers()]
         self._lock = threading.Lock()  # there is one state, and one generator that a script draws from
-        rows = _latents(self._module)
-        if rows != config.latents:
-            raise ValueError(f"its script has {rows} latents, not {config.latents}")
 
     @classmethod
     def read(cls, path: Path) -> ExportedNet:
-        """Of an export's file, not yet probed; ValueError or OSError that names the file."""
+        """Of an export's file, not yet probed."""
         script = path.read_bytes()
-        try:
-            module = _loaded(script)
-            rate = getattr(module, "sr", None) or getattr(module, "sampling_rate", None)
-            if rate is None:
-                raise ValueError("it does not say its sampling rate (sr)")
-            return cls(script, ExportedConfig(path.stem, int(rate), _hop(module), _latents(module)))
-        except ValueError as error:
-            raise ValueError(f"{path}: no RAVE model of version 2 that a codec can use: {error}") from error
+        module = _loaded(script)
+        rate = getattr(module, "sr", None) or getattr(module, "sampling_rate", None)
+        if rate is None:
+            raise ValueError("it does not say its sampling rate (sr)")
+        return cls(script, ExportedConfig(path.stem, int(rate), _hop(module), _latents(module)))
 
     def prepared(self) -> ExportedNet:
         """Itself: a script is as it is."""
@@ -126,8 +122,7 @@ class ExportedNet:
         found = []
         for channel, seed in zip(latents, noise, strict=True):
             with self._fresh(int.from_bytes(seed[0, :2].numpy().tobytes(), "little", signed=True)):
-                bands = self._module.decoder(channel[None].clone())
-                found.append(self._module.pqmf.inverse(bands).float())
+                found.append(_decoded(self._module, channel[None].clone()))
         sound = torch.cat(found)
         return sound, sound[..., :0]
 
@@ -197,8 +192,8 @@ def _loaded(script: bytes) -> Any:
             # Torch would have scripts replaced by another kind of export; those who trained a model have this one.
             warnings.simplefilter("ignore", DeprecationWarning)
             return torch.jit.load(io.BytesIO(script), map_location="cpu").eval()
-    except RuntimeError as error:
-        raise ValueError(f"it is no TorchScript file ({_first_line(error)})") from error
+    except SCRIPT_FAULTS as error:
+        raise ValueError("it is no TorchScript file, or not a whole one") from error
 
 
 def _restore(module: Any, state: list[tuple[str, Tensor]]) -> None:
@@ -209,7 +204,7 @@ def _restore(module: Any, state: list[tuple[str, Tensor]]) -> None:
             buffer.copy_(kept)
         else:  # the script has put another one in its place
             owner, _, last = name.rpartition(".")
-            setattr(module.get_submodule(owner), last, kept.clone())
+            setattr(reduce(getattr, owner.split(".") if owner else [], module), last, kept.clone())
 
 
 def _latents(module: Any) -> int:
@@ -232,15 +227,29 @@ def _encoded(module: Any, sound: Tensor) -> Tensor:
     rows = _latents(module)
     try:
         found = module.encoder(module.pqmf(sound))
-    except (RuntimeError, AttributeError) as error:
-        raise ValueError(f"it cannot encode one channel ({_first_line(error)})") from error
+    except SCRIPT_FAULTS as error:
+        raise ValueError(f"it cannot encode one channel ({_reason(error)})") from error
+    if isinstance(found, Tensor) and not found.is_floating_point():
+        raise ValueError("its encoder gives integers: this is for latents that are numbers, of a posterior")
     if not isinstance(found, Tensor) or found.dim() != 3 or found.shape[1] not in (rows, 2 * rows):
         what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ValueError(f"its encoder gives {what}, not [1, {rows} or {2 * rows}, frames]")
     return found.float()
 
 
-def _first_line(error: Exception) -> str:
+def _decoded(module: Any, latents: Tensor) -> Tensor:
+    """Sound [1, 1, n] of latents [1, latents, frames]."""
+    try:
+        found = module.pqmf.inverse(module.decoder(latents))
+    except SCRIPT_FAULTS as error:
+        raise ValueError(f"it cannot decode to one channel ({_reason(error)})") from error
+    if not isinstance(found, Tensor) or found.shape[:-1] != (1, 1):
+        what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ValueError(f"its decoder gives {what}, not [1, 1, samples]")
+    return found.float()
+
+
+def _reason(error: Exception) -> str:
     """What went wrong, of the many lines that a script's error has."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "Error:" in line), lines[0] if lines else type(error).__name__)
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else type(error).__name__)

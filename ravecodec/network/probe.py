@@ -26,6 +26,7 @@ def reach(net: ExportedNet) -> ExportedNet:
     """
     hop = net.config.hop
     noise = torch.randn(1, 1, WINDOWS[-1] * hop, generator=torch.Generator().manual_seed(0)) * 0.1
+    _check(net, noise[..., : WINDOWS[0] * hop])
 
     def latents(frames: int) -> tuple[int, int]:
         sound = noise[..., : frames * hop].clone()
@@ -57,11 +58,23 @@ def reach(net: ExportedNet) -> ExportedNet:
     return net
 
 
+def _check(net: ExportedNet, sound: torch.Tensor) -> None:
+    """ValueError for a network whose latents or sound are no numbers, or depend on what it was given before."""
+    frames = sound.shape[2] // net.config.hop
+    seed = seeded_noise(0, 1, 0, frames)[None]
+    latents = net.encode(sound).mean
+    made = net.render(latents, seed)[0]
+    if not (torch.isfinite(latents).all() and torch.isfinite(made).all()):
+        raise ValueError("it makes of sound what is not a number")
+    if not (torch.equal(net.encode(sound).mean, latents) and torch.equal(net.render(latents, seed)[0], made)):
+        raise ValueError("it keeps a state that cannot be set back: one that is not among its buffers")
+
+
 def _ends(seen: np.ndarray, begin: int, length: int) -> tuple[int, int]:
     """How far what is seen reaches beyond the span, to either side; ValueError if nothing is."""
     places = np.flatnonzero(seen)
     if not len(places):
-        raise ValueError("what it gives does not depend on what it is given")
+        raise ValueError("how far it sees cannot be told: what is not a number is lost in it")
     return begin - int(places[0]), int(places[-1]) - (begin + length - 1)
 
 

@@ -116,6 +116,9 @@ def calibrate(
     chosen, basis = (KEPT, kept) if kept else choose_basis(net, found, rotation)
     more = measure(net, sound, other, trained_on(heard)) if other else None
     beginning = None if entropy_from is None else beginning_of(basis, entropy_from)
+    if (basis.singular_values < 0.5 * basis.steps(0) * len(found.means) ** 0.5).all():
+        log.warning("nothing that the encoder says of this sound is larger than half a step of 0: its latents say "
+                    "little, or other sound than it was made for")  # fmt: skip
     tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning, net.ceiling)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip

@@ -23,11 +23,10 @@ def load_network(source: str) -> tuple[CodecNetwork, dict[str, Any]]:
     if Path(source).is_dir():
         return load_run(Path(source))
     if source.endswith(SUFFIX):
-        net = ExportedNet.read(Path(source))
         try:
-            return reach(net), {}
+            return reach(ExportedNet.read(Path(source))), {}
         except ValueError as error:
-            raise ValueError(f"{source}: {error}") from error
+            raise ValueError(f"{source}: no RAVE model of version 2 that a codec can use: {error}") from error
     model = load_model(source)
     return model.network, model.notes
 
