@@ -59,22 +59,35 @@ class Synthesis:
         their components glide from the last ones to the mean. Blocks of a file that can seek are computed side by side,
         those of a pipe as they come.
         """
-        windows = self._windows(reader, first, last, size)
+        windows = self._windows(self._read(reader, first, last), first, last, size)
         yield from side_by_side(self._render, windows) if reader.seekable else map(self._render, windows)
 
-    def _windows(self, reader: Reader, first: int, last: int | None, size: int) -> Iterator[Window]:
+    def sound_of(self, values: np.ndarray) -> Iterator[Samples]:
+        """Sound of components [channels, frames, n], be they rounded or not, as of those of a file."""
+        frames = values.shape[1]
+        windows = self._windows(iter([(0, self._with_step(values))]), 0, frames, block_frames(frames))
+        yield from side_by_side(self._render, windows)
+
+    def _read(self, reader: Reader, first: int, last: int | None) -> Iterator[tuple[int, np.ndarray]]:
+        """First frame and components, with their step, of the packets that the frames `first` to before `last` need."""
         full = self.header.frames_per_packet
         end = None if last is None else -(-(last + self.preroll) // full)
-        packets = reader.packets(max(0, first - max(self._back, self.preroll + GLIDE)) // full, end)
+        latest = self._rest(1)
+        for packet in reader.packets(max(0, first - max(self._back, self.preroll + GLIDE)) // full, end):
+            values = self._values(packet, latest)
+            latest = values[:, -1:]
+            yield packet.start_frame, values
+
+    def _windows(
+        self, parts: Iterator[tuple[int, np.ndarray]], first: int, last: int | None, size: int
+    ) -> Iterator[Window]:
         rest = self._rest(self._back)
         before = rest  # components of the frames before the block; zero is the mean
         ahead = rest[:, :0]  # components read and not yet heard
-        start, latest = first, rest[:, -1:]
+        start = first
         most, size = size, min(size, FEWEST)  # the first block is short, for who waits for it
-        for packet in packets:
-            values = self._values(packet, latest)
-            latest = values[:, -1:]
-            early = max(0, first - packet.start_frame)
+        for begin, values in parts:
+            early = max(0, first - begin)
             before = np.concatenate([before, values[:, :early]], 1)[:, -self._back :]
             ahead = np.concatenate([ahead, values[:, early:]], 1)
             while ahead.shape[1] >= size + self.preroll and (last is None or start + size <= last):

@@ -169,7 +169,7 @@ def test_what_is_no_export_is_told_in_one_line(
     for arguments, told in (
         (["calibrate", str(tmp_path / "hidden.ts"), str(store), out], "a state that cannot be set back"),
         (["calibrate", str(tmp_path / "nan.ts"), str(store), out], "what is not a number"),
-        (["calibrate", str(tmp_path / "whole.ts"), str(store), str(tmp_path / "no" / "out.safetensors")], "no such folder"),
+        (["calibrate", str(tmp_path / "whole.ts"), str(store), str(tmp_path / "no" / "a")], "no such folder"),
         (["encode", str(elsewhere / "a.wav"), "--model", str(tmp_path / "whole.ts")], "makes a model file of it"),
         (["calibrate", str(tmp_path / "text.ts"), str(store), out], "no TorchScript file"),
         (["calibrate", str(tmp_path / "cut.ts"), str(store), out], "no TorchScript file"),

@@ -9,6 +9,7 @@ from torch import nn
 
 from ravecodec.network.config import NetworkConfig, load_preset, preset_names
 from ravecodec.network.noise import lowbias32, seeded_noise
+from ravecodec.network.noise import seeded_noise
 from ravecodec.network.vae import RaveNet, decoder_reach, encoder_reach
 
 
