@@ -57,11 +57,14 @@ def read(codec: Codec, data: bytes) -> tuple[np.ndarray, Header]:
 def decode(codec: Codec, latents: np.ndarray, header: Header | None = None) -> tuple[Samples, int]:
     """Sound, float32 [n] (mono) or [n, channels], of latents [channels, latents, frames], and its rate in Hz.
 
-    With the `header` of the file that they were read from it is that file's sound, but for what fills up its last
-    frame: the header says how coarse they are, how channels belong together, and the seed of the noise. UsageError for
-    an array that cannot be latents of this model.
+    With the `header` of the file that they were read from it is that file's sound, with what fills up its last frame:
+    the header says how coarse they are (packets that a cap made coarser still are taken for as fine), how channels
+    belong together, and the seed of the noise. UsageError for an array that cannot be latents of this model.
     """
-    latents = np.asarray(latents, np.float32)
+    try:
+        latents = np.asarray(latents, np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"latents are an array of numbers ({error})") from error
     if latents.ndim != 3 or latents.shape[1] != codec.latents or not latents.size or not np.isfinite(latents).all():
         raise UsageError(f"latents of model {codec.name!r} are finite numbers [channels, {codec.latents}, frames]")
     channels = check_channels(len(latents))

@@ -121,7 +121,9 @@ def load_model(name_or_path: PathLike) -> Model:
 
 def _network(config: dict[str, Any], stored: dict[str, np.ndarray]) -> CodecNetwork:
     if KEY in config:
-        return ExportedNet(stored[KEY].tobytes(), ExportedConfig(**config[KEY]))
+        if KEY not in stored:
+            raise ValueError("its script is missing")
+        return ExportedNet(stored[KEY].tobytes(), ExportedConfig.from_dict(config))
     with unset_weights():
         network = RaveNet(NetworkConfig.from_dict(config))
     state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in stored.items()}

@@ -29,7 +29,10 @@ def unpack(tensors: Mapping[str, np.ndarray]) -> Tables | None:
     """The tables among a model's tensors, None if it has none; ModelError if they are damaged."""
     found = _inflated(tensors[NAME]) if NAME in tensors else tensors
     arrays = {name.removeprefix(PREFIX): array for name, array in found.items() if name.startswith(PREFIX)}
-    arrays |= {name.removeprefix(PACKED): _together(a) for name, a in found.items() if name.startswith(PACKED)}
+    try:
+        arrays |= {name.removeprefix(PACKED): _together(a) for name, a in found.items() if name.startswith(PACKED)}
+    except ValueError as error:
+        raise ModelError(f"tables: {error}") from error
     return Tables.from_arrays(arrays) if arrays else None
 
 

@@ -1,5 +1,6 @@
 """RAVE models of a user's own, exported as TorchScript: stand-ins with that interface, on the whole road."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import nn
 from ravecodec.cli import main
 from ravecodec.codec import Codec, load
 from ravecodec.modelfile import load_model, save_model
-from ravecodec.network.exported import ExportedNet
+from ravecodec.network.exported import ExportedConfig, ExportedNet
 from ravecodec.network.noise import seeded_noise
 from ravecodec.network.probe import delay, reach
 from ravecodec.training.calibrate import calibrate
@@ -57,7 +58,7 @@ def test_windows_do_not_know_of_each_other(tmp_path: Path) -> None:
     after, _ = net.encode(y), torch.randn(3)
     assert torch.equal(net.encode(x).mean, alone)
     assert torch.equal(net.encode(torch.cat([y, x])).mean, torch.cat([after.mean, alone]))
-    noise = torch.stack([seeded_noise(seed, 1, 5, 60) for seed in (1, 2)])[:, None].squeeze(1)
+    noise = torch.stack([seeded_noise(seed, 1, 5, 60) for seed in (1, 2)])
     one = net.render(alone, noise[:1])[0]
     before = torch.get_rng_state()
     net.render(after.mean, noise[1:])
@@ -100,16 +101,10 @@ def test_blocks_of_an_export_meet_without_a_seam(codec: Codec) -> None:
     audio = low(14.0, 22)
     data = codec.encode(audio, RATE, step=0)
     whole, _ = codec.decode(data)
-    pieces = np.concatenate(list(codec.decode_stream(_file(data), block=8).blocks))[:, 0]
+    pieces = np.concatenate(list(codec.decode_stream(io.BytesIO(data), block=8).blocks))[:, 0]
     assert np.abs(pieces - whole).max() < 0.01  # the noise of a block is its own; a seam would be as loud as the sound
-    span = np.concatenate(list(codec.decode_stream(_file(data), start=100_000, end=150_000).blocks))[:, 0]
+    span = np.concatenate(list(codec.decode_stream(io.BytesIO(data), start=100_000, end=150_000).blocks))[:, 0]
     assert np.abs(span - whole[100_000:150_000]).max() < 0.01
-
-
-def _file(data: bytes):
-    import io
-
-    return io.BytesIO(data)
 
 
 def test_threads_do_not_change_what_an_export_decodes(codec: Codec) -> None:
@@ -131,6 +126,14 @@ def test_a_model_file_of_an_export_is_whole_or_refused(codec: Codec, tmp_path: P
     found = load_model(tmp_path / "b.safetensors")
     assert found.network.config == model.network.config
     assert found.network.stored()["torchscript"].tobytes() == model.network.stored()["torchscript"].tobytes()
+
+
+@pytest.mark.parametrize("wrong", [{"hop": 0}, {"hop": "2048"}, {"delay": -1}, {"colour": 1}, {"rate": None}])
+def test_impossible_numbers_of_an_export_are_refused(codec: Codec, wrong: dict[str, object]) -> None:
+    config = codec.network.config
+    assert ExportedConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ValueError, match="it says"):
+        ExportedConfig.from_dict({"torchscript": config.to_dict()["torchscript"] | wrong})
 
 
 class Other(nn.Module):
@@ -167,7 +170,7 @@ def test_what_is_no_export_is_told_in_one_line(
     export(tmp_path / "hidden.ts", hidden=True)
     export(tmp_path / "nan.ts", change=lambda module: module.decoder.weight.fill_(torch.nan))
     for arguments, told in (
-        (["calibrate", str(tmp_path / "hidden.ts"), str(store), out], "a state that cannot be set back"),
+        (["calibrate", str(tmp_path / "hidden.ts"), str(store), out], "not among its buffers"),
         (["calibrate", str(tmp_path / "nan.ts"), str(store), out], "what is not a number"),
         (["calibrate", str(tmp_path / "whole.ts"), str(store), str(tmp_path / "no" / "a")], "no such folder"),
         (["encode", str(elsewhere / "a.wav"), "--model", str(tmp_path / "whole.ts")], "makes a model file of it"),
@@ -175,7 +178,7 @@ def test_what_is_no_export_is_told_in_one_line(
         (["calibrate", str(tmp_path / "cut.ts"), str(store), out], "no TorchScript file"),
         (["calibrate", str(tmp_path / "missing.ts"), str(store), out], "No such file"),
         (["calibrate", str(tmp_path / "False.ts"), str(store), out], "it has no latent_pca"),
-        (["calibrate", str(tmp_path / "True.ts"), str(store), out], "its encoder gives [1, 5, 64], not [1, 4 or 8"),
+        (["calibrate", str(tmp_path / "True.ts"), str(store), out], "its encoder gives [1, 5, 60], not [1, 4 or 8"),
         (["calibrate", str(tmp_path / "whole.ts"), str(tmp_path / "store48"), out], "prepare --rate 44100"),
         (["calibrate", "default", str(tmp_path / "store48"), out, "--blend", str(mine)], "can code, but not learn"),
         (["train", "--store", str(tmp_path / "store48"), "--out", str(tmp_path / "run"), "--init-from", str(mine),

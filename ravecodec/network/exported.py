@@ -24,6 +24,7 @@ from torch import Tensor
 from .posterior import Posterior
 from .vae import RaveNet
 
+_LOCK = threading.Lock()  # a script has one state, and all of them draw from one generator
 SUFFIX = ".ts"
 KEY = "torchscript"  # of a config, and of what is stored
 SCALE = 0.1  # of latents that an encoder without a posterior of its own places exactly
@@ -60,6 +61,18 @@ class ExportedConfig:
         """As written into a model file."""
         return {KEY: asdict(self)}
 
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ExportedConfig:
+        """Of what `to_dict` gave; ValueError for anything else."""
+        try:
+            found = cls(**data[KEY])
+        except (TypeError, KeyError) as error:
+            raise ValueError("it says too little of its script, or more than this version knows") from error
+        numbers = found.rate, found.hop, found.latents, found.encoder_preroll, found.preroll, found.delay or 0
+        if not all(type(number) is int and number >= 0 for number in numbers) or 0 in numbers[:3]:
+            raise ValueError("it says impossible things of its script")
+        return found
+
 
 class ExportedNet:
     """An export that encodes and decodes windows of sound, each as if it were the first; ValueError if it cannot.
@@ -77,7 +90,6 @@ class ExportedNet:
         self.script, self.config = script, config
         self._module = _loaded(script)
         self._state = [(name, buffer.detach().clone()) for name, buffer in self._module.named_buffers()]
-        self._lock = threading.Lock()  # there is one state, and one generator that a script draws from
 
     @classmethod
     def read(cls, path: Path) -> ExportedNet:
@@ -163,7 +175,7 @@ class ExportedNet:
     def _fresh(self, seed: int | None = None) -> Iterator[None]:
         """In here the script is as it was exported, in full precision and its noise drawn from the seed."""
         with (
-            self._lock,
+            _LOCK,
             torch.inference_mode(False),
             torch.no_grad(),
             torch.autocast("cpu", enabled=False),
@@ -171,7 +183,7 @@ class ExportedNet:
         ):
             _restore(self._module, self._state)
             if seed is not None:
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
             yield
 
 
@@ -214,7 +226,7 @@ def _latents(module: Any) -> int:
     return components.shape[0]
 
 
-def _hop(module: Any, samples: int = 1 << 17) -> int:
+def _hop(module: Any, samples: int = 60 << 11) -> int:
     with torch.no_grad():
         frames = _encoded(module, torch.zeros(1, 1, samples)).shape[2]
     if not frames or samples % frames:

@@ -52,7 +52,7 @@ def reach(net: ExportedNet) -> ExportedNet:
                 break
         else:
             raise ValueError(f"its {name} sees more than {WINDOWS[-1] // 2} frames on a side")
-        found.append(-(-max(before, after, 0) // per_frame))
+        found.append(max(1, -(-max(before, after) // per_frame)))
     encoder, decoder = found
     net.config = replace(net.config, encoder_preroll=encoder, preroll=decoder)
     return net
@@ -67,7 +67,7 @@ def _check(net: ExportedNet, sound: torch.Tensor) -> None:
     if not (torch.isfinite(latents).all() and torch.isfinite(made).all()):
         raise ValueError("it makes of sound what is not a number")
     if not (torch.equal(net.encode(sound).mean, latents) and torch.equal(net.render(latents, seed)[0], made)):
-        raise ValueError("it keeps a state that cannot be set back: one that is not among its buffers")
+        raise ValueError("the same sound twice is not the same: it has a state that is not among its buffers")
 
 
 def _ends(seen: np.ndarray, begin: int, length: int) -> tuple[int, int]:
@@ -95,8 +95,7 @@ def delay(net: ExportedNet, sounds: Iterable[np.ndarray]) -> ExportedNet:
     by_spectra = _likeness([(_changes(a), _changes(b)) for a, b in pairs], most // HOP)
     coarse = round(_peak(by_spectra) * HOP)
     by_samples = _likeness([(a.numpy()[:, None], b.numpy()[:, None]) for a, b in pairs], most)
-    span = slice(max(0, coarse - HOP), coarse + HOP)
-    fine = span.start + int(by_samples[span].argmax())
+    fine = int(by_samples.argmax())
     if by_spectra.max() < ALIKE:
         log.warning("what %s decodes is not like what it was given: its delay cannot be told, and is taken for none",
                     net.config.name)  # fmt: skip
