@@ -195,6 +195,28 @@ def test_sound_is_brought_to_a_refined_envelope(envelope: Envelope) -> None:
     assert torch.log(louder.square().mean() / before.square().mean()).item() / 2 == pytest.approx(0.5, abs=0.1)
 
 
+def test_an_envelope_may_be_trusted_the_more_the_coarser_the_step(envelope: Envelope) -> None:
+    x = noise()
+    latents, level = envelope.measure(x, levels(x)), levels(x)
+    wanted = envelope.wanted(latents, level) + 0.5
+    with torch.no_grad():
+        envelope.trust.fill_(-1.0)
+    before = envelope.correct(x, wanted, level, step=30.0)
+    refiner = envelope.refiner = Refiner(len(envelope.shapes), 4, rise=True)
+    assert torch.equal(envelope.correct(x, wanted, level, step=30.0), before)
+    assert refiner.rise is not None
+    nn.init.constant_(refiner.rise, 2.0)
+    logits = envelope.trust[:, None]
+    for step, more in ((-40.0, 0.0), (HALF, 1.0), (60.0, 2.0)):
+        assert torch.allclose(refiner.trusted(logits, step), torch.sigmoid(logits + more), atol=1e-3)
+    after = envelope.correct(x, wanted, level, step=30.0)
+    assert (after.square().mean() > 1.2 * before.square().mean()).item()
+    of_frames = torch.full((1, level.shape[2]), 30.0)
+    assert torch.allclose(envelope.correct(x, wanted, level, step=of_frames), after, atol=1e-6)
+
+
 def test_a_refiner_without_an_envelope_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs envelope_refiner"):
+        NetworkConfig.from_dict(load_preset("rave").to_dict() | {"envelope_rise": True})
     with pytest.raises(ValueError, match="needs envelope"):
         NetworkConfig.from_dict(load_preset("rave").to_dict() | {"envelope_refiner": 4})

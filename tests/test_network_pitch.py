@@ -252,6 +252,6 @@ def test_the_waveform_that_was_sent_holds_no_pulses() -> None:
 
 
 def test_a_pitch_without_an_envelope_is_refused() -> None:
-    without = {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0}
+    without = {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0, "envelope_rise": False}
     with pytest.raises(ValueError, match="pitch needs an envelope"):
         NetworkConfig.from_dict(load_preset("tiny").to_dict() | without)

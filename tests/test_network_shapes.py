@@ -64,7 +64,8 @@ def test_other_ratios_and_widths_are_only_configuration() -> None:
 def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
     data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
-    data |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0, "pitch": False, "tones": 0}
+    data |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0, "envelope_rise": False}
+    data |= {"pitch": False, "tones": 0}
     data |= {"scatter_unvoiced": 0}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 

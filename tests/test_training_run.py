@@ -39,7 +39,7 @@ def test_four_clips_are_fitted_in_300_steps(paths: str) -> None:
     if paths != "all":
         plain = {"gain_shape": False, "lapped": False, "harmonics": False, "pitch": False, "tones": 0}
         plain |= {"scatter_unvoiced": 0}
-        plain |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0}
+        plain |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0, "envelope_rise": False}
         config = NetworkConfig.from_dict(config.to_dict() | plain)
     net = RaveNet(config)
     x = torch.from_numpy(np.stack([glide(seed, 16384) for seed in range(4)]))[:, None]
@@ -100,7 +100,7 @@ def test_stage_two_leaves_the_encoder_bit_for_bit_as_it_was(store: Path, tmp_pat
 def test_the_refiner_learns_alone_and_a_model_without_one_gets_it(store: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain.toml"
     preset = resources.files("ravecodec") / "presets" / "tiny.toml"
-    plain.write_text(preset.read_text().replace("envelope_refiner = 4\n", ""))
+    plain.write_text(preset.read_text().replace("envelope_refiner = 4\nenvelope_rise = true\n", ""))
     Trainer(options(store, tmp_path / "one", preset=str(plain), steps=2)).run()
     model = tmp_path / "one.safetensors"
     calibrate(str(tmp_path / "one"), store, model, name="one")

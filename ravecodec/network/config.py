@@ -39,7 +39,7 @@ class NoiseConfig:
 
 _LATER = (
     "lapped_coefficients", "envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "pitch_detail", "tones",
-    "scatter", "scatter_unvoiced", "scatter_lowest", "envelope_refiner",
+    "scatter", "scatter_unvoiced", "scatter_lowest", "envelope_refiner", "envelope_rise",
 )
 
 
@@ -64,6 +64,7 @@ class NetworkConfig:
     envelope_detail: int = 0  # more latents: how the envelope changes within a frame
     envelope_rounds: int = 1  # in which decoded sound is brought to the envelope
     envelope_refiner: int = 0  # channels of a network that says what an envelope was before it was rounded (0: none)
+    envelope_rise: bool = False  # with it, an envelope may be trusted the more, the coarser the step
     pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
     pitch_detail: bool = False  # two more latents: how the pitch moves within either half of a frame
     tones: int = 0  # bands from 1.5 to 8 kHz that each have two latents of a single tone, and a source of those
@@ -88,6 +89,8 @@ class NetworkConfig:
             raise ValueError("an envelope is relative to the level: it needs gain_shape")
         if self.envelope_refiner and not self.envelope:
             raise ValueError("envelope_refiner refines an envelope: it needs envelope")
+        if self.envelope_rise and not self.envelope_refiner:
+            raise ValueError("envelope_rise is learned with a refiner: it needs envelope_refiner")
         if self.envelope_rounds < 1:
             raise ValueError("envelope_rounds is at least 1")
         if self.envelope_detail > self.envelope:

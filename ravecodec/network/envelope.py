@@ -54,9 +54,10 @@ class Envelope(nn.Module):
         detail: int = 0,
         rounds: int = 1,
         refiner: int = 0,
+        rise: bool = False,
     ) -> None:
         super().__init__()
-        self.refiner = Refiner(bands, refiner) if refiner else None
+        self.refiner = Refiner(bands, refiner, rise) if refiner else None
         self.rounds = rounds  # in which sound is brought to the envelope
         self.hop = hop // PARTS  # between spectra
         self.slots = 2 if detail else 1  # values of the envelope a frame
@@ -119,7 +120,7 @@ class Envelope(nn.Module):
         with full_precision(sound):
             level = F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")
             floor = torch.exp(2 * level) * DEPTH**2
-            trust = torch.sigmoid(self.trust)[:, None]
+            trust = self._trust(step, level.shape[2])
             spectra, missing = self._missing(sound, wanted, floor)
             if self.refiner is not None:
                 change = self.refiner(wanted - level, missing, step, voicing)
@@ -129,6 +130,14 @@ class Envelope(nn.Module):
                 sound = self._corrected(spectra, _worth(step) * trust**8 * missing.clamp(-CUT, BOOST))
                 spectra, missing = self._missing(sound, wanted, floor)
             return self._corrected(spectra, trust * missing.clamp(-CUT, BOOST), damping)
+
+    def _trust(self, step: Tensor | float, spectra: int) -> Tensor:
+        """How far the bands are moved towards their envelope, [bands, 1] or [batch, bands, 1 or spectra]."""
+        logits = self.trust[:, None]
+        if self.refiner is None:
+            return torch.sigmoid(logits)
+        trust = self.refiner.trusted(logits, step)
+        return trust if trust.shape[-1] == 1 else trust.repeat_interleave(spectra // trust.shape[-1], -1)
 
     def _missing(self, sound: Tensor, wanted: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
         """Spectra of sound, and nats [batch, bands, spectra] by which its bands are below the wanted ones."""

@@ -22,8 +22,10 @@ USUAL_SIZE, USUAL_LEVEL = 2.0, -3.0  # of ln of band amplitudes over the level, 
 class Refiner(nn.Module):
     """Three convolutions over [bands, spectra], `channels` wide; untrained it changes nothing."""
 
-    def __init__(self, bands: int, channels: int) -> None:
+    def __init__(self, bands: int, channels: int, rise: bool = False) -> None:
         super().__init__()
+        # By how much the logit of the trust in each band is higher where the step is coarse.
+        self.rise = nn.Parameter(torch.zeros(bands, 1)) if rise else None
         self.look = nn.Conv2d(4, channels, (3, 5), padding=(1, 2), bias=False)
         self.place = nn.Parameter(torch.zeros(channels, bands, 1))  # bands are not alike
         self.wide = nn.Conv2d(channels, channels, 3, padding=(1, 3), dilation=(1, 3))
@@ -45,8 +47,15 @@ class Refiner(nn.Module):
         seen = torch.stack([(relative - USUAL_LEVEL) / USUAL_SIZE, missing.clamp(-LIMIT, LIMIT), coarse, voiced], 1)
         hidden = F.leaky_relu(self.look(seen) + self.place, SLOPE)
         hidden = F.leaky_relu(self.wide(hidden), SLOPE)
-        error = torch.exp2(2 * coarse)  # of rounding, squared; what came finely is as it was meant
-        return self._summed(hidden) * error / (error + 2.0 ** (2 * HALF / 8))
+        return self._summed(hidden) * _growth(coarse)
+
+    def trusted(self, trust: Tensor, step: Tensor | float) -> Tensor:
+        """The trust in bands, 0 to 1, [bands, 1] or [batch, bands, 1 or frames], of logits [bands, 1] at a step."""
+        if self.rise is None:
+            return torch.sigmoid(trust)
+        if not isinstance(step, Tensor):
+            step = trust.new_full((1, 1), step)
+        return torch.sigmoid(trust + self.rise * _growth(step[:, None] / 8))
 
     def _summed(self, hidden: Tensor) -> Tensor:
         """`found` of [batch, channels, bands, spectra]: as a convolution to one channel it takes five times as long."""
@@ -58,3 +67,9 @@ class Refiner(nn.Module):
         for part in parts[1:]:
             total = total + part
         return total + self.found.bias  # type: ignore[operator]
+
+
+def _growth(octaves: Tensor) -> Tensor:
+    """How much is to be done about a step of so many octaves, 0 to 1: what came finely is as it was meant."""
+    error = torch.exp2(2 * octaves)  # of rounding, squared
+    return error / (error + 2.0 ** (2 * HALF / 8))

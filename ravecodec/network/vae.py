@@ -43,7 +43,7 @@ class RaveNet(nn.Module):
         free = config.free
         self.lapped = LappedTransform(config.latents, config.decimation, config.carried) if config.lapped else None
         shape = config.envelope, config.hop, config.rate, config.envelope_lowest, config.envelope_detail
-        rounds = config.envelope_rounds, config.envelope_refiner
+        rounds = config.envelope_rounds, config.envelope_refiner, config.envelope_rise
         self.envelope = Envelope(*shape, *rounds) if config.envelope else None
         self.contour = slice(LEVEL_LATENT - envelope, LEVEL_LATENT)  # the latents of the envelope
         self.pitch = Pitch(config.hop, config.rate, config.pitch_detail) if config.pitch else None

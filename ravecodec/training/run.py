@@ -135,7 +135,7 @@ class Trainer:
             basis = basis or model.basis
             net = learned_here(model.network, self.options.init_from)
             if self.options.learns == "refiner":
-                net = with_refiner(net, load_preset(self.options.preset).envelope_refiner)
+                net = with_refiner(net, load_preset(self.options.preset))
         elif saved is not None:
             net = RaveNet(NetworkConfig.from_dict(saved["config"]))
         else:

@@ -53,14 +53,14 @@ def blend(before: RaveNet, after: RaveNet, share: float) -> RaveNet:
     """The network a `share` (0 to 1) of the way from one to another with the same encoder; ValueError if they differ.
 
     Weights of one network before and after fine-tuning may be averaged (Wortsman et al. 2022): the second stage makes
-    envelopes better and partials worse, and a part of the way has most of the first and none of the second. A refiner
-    that only the later one has is its own.
+    envelopes better and partials worse, and a part of the way has most of the first and none of the second. What only
+    the later one has, of a refiner, is its own.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"the share of a blend lies between 0 and 1, not at {share}")
     first, second = before.state_dict(), after.state_dict()
-    refiner = before.config.envelope_refiner or after.config.envelope_refiner
-    same = replace(before.config, envelope_refiner=refiner) == after.config
+    of_refiner = {name: getattr(after.config, name) for name in ("envelope_refiner", "envelope_rise")}
+    same = replace(before.config, **of_refiner) == after.config and first.keys() <= second.keys()
     if not same or any((first[k] != second[k]).any() for k in first if k.startswith("encoder.")):
         raise ValueError("only a network before and after its second stage can be blended: these have other encoders")
     mixed = {k: torch.lerp(v, second[k], share) if v.is_floating_point() else v for k, v in first.items()}

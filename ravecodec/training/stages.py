@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..basis import Basis
+from ..network.config import NetworkConfig
 from ..network.discriminator import Discriminator, feature_matching, hinge_discriminator, hinge_generator
 from ..network.vae import RaveNet
 from .losses import (
@@ -176,13 +177,16 @@ def encoder_parameters(net: RaveNet) -> list[nn.Parameter]:
     return own + ([net.lapped.analysis] if net.lapped is not None else [])
 
 
-def with_refiner(net: RaveNet, channels: int) -> RaveNet:
-    """The same network with a refiner of its envelope, so many channels wide, which does nothing yet; itself if it has
-    one already.
+def with_refiner(net: RaveNet, shape: NetworkConfig) -> RaveNet:
+    """The same network with what another shape has of a refiner of the envelope, which does nothing yet; what it has
+    itself stays, and if it lacks nothing it is itself.
     """
-    if net.config.envelope_refiner or not channels:
+    channels = net.config.envelope_refiner or shape.envelope_refiner
+    rise = net.config.envelope_rise or bool(channels and shape.envelope_rise)
+    wanted = replace(net.config, envelope_refiner=channels, envelope_rise=rise)
+    if wanted == net.config:
         return net
-    found = RaveNet(replace(net.config, envelope_refiner=channels))
+    found = RaveNet(wanted)
     found.load_state_dict(net.state_dict(), strict=False)
     return found.train(net.training)
 
