@@ -111,7 +111,7 @@ class Predictor:
         scale, level = context.scale[place], context.level[place] + (1 << CLASS_BITS - 1)
         self._scale = (np.stack([scale, np.ones_like(scale)], 1) * SHIFTS)[..., None]
         self._offset = (np.stack([np.full_like(level, 1 << MEAN_BITS - 1), level], 1) * SHIFTS)[..., None]
-        # Of mean and class; two calls with bounds of both take half the time of a clip of each.
+        # Of mean and class: two calls with bounds of both take less time than a clip of each.
         self._lowest, self._highest = np.array([[[-MEAN_MAX], [0]], [[MEAN_MAX], [len(context.bank) - 1]]], np.float64)
         self._at = (0, 0)
 
@@ -154,7 +154,7 @@ class Predictor:
         stacked = sums.reshape(base.shape)
         stacked += base
         past = sums[:, net.hidden :].T.copy()
-        # All columns, as some of them would take twice the time; the weights of what goes past are zero.
+        # All columns, as some of them would take longer; the weights of what goes past are zero.
         np.floor(sums, out=sums)
         sums.clip(0, HIDDEN_MAX, out=sums)
         out = net.out[n] @ sums.T

@@ -21,7 +21,6 @@ from .analysis import Analysis
 from .audio import Samples, as_samples, check_channels, check_rate
 from .codec import Codec
 from .errors import UsageError
-from .stereo import put_together
 from .synthesis import Synthesis
 
 __all__ = ["decode", "encode", "read"]
@@ -45,11 +44,10 @@ def read(codec: Codec, data: bytes) -> tuple[np.ndarray, Header]:
     """
     reader = codec.reader(io.BytesIO(data))
     header, parts = reader.header, []
+    synthesis = Synthesis(codec.network, codec.basis, header)
     for packet in reader.packets():
         if packet.codes is not None:
-            codes = put_together(packet.codes) if header.layout == Layout.JOINT else packet.codes
-            values = codes * codec.basis.steps(header.step + packet.coarser)[: header.components].astype(np.float64)
-            parts.append(np.stack([codec.basis.restore(channel.T) for channel in values]).astype(np.float32))
+            parts.append(synthesis.latents(synthesis.components(packet.codes, packet.coarser)))
     reader.report.raise_if_damaged()
     return np.concatenate([np.zeros((header.channels, codec.latents, 0), np.float32), *parts], 2), header
 

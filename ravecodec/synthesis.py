@@ -104,13 +104,20 @@ class Synthesis:
 
     def _values(self, packet: Packet, last: np.ndarray) -> np.ndarray:
         if packet.codes is not None:
-            steps = self._steps
-            if packet.coarser:
-                steps = self.basis.steps(self.header.step + packet.coarser)[: self.header.components].astype(np.float64)
-            codes = put_together(packet.codes) if self.header.layout == Layout.JOINT else packet.codes
-            return self._with_step(codes * steps, packet.coarser)
+            return self._with_step(self.components(packet.codes, packet.coarser), packet.coarser)
         fade = CONCEALMENT ** np.arange(1, packet.frames + 1)
         return self._with_step(last[..., :-1] * fade[None, :, None])
+
+    def components(self, codes: np.ndarray, coarser: int = 0) -> np.ndarray:
+        """Components [channels, frames, n] of a packet's integers, whose step is so much coarser than the file's."""
+        steps = self._steps
+        if coarser:
+            steps = self.basis.steps(self.header.step + coarser)[: self.header.components].astype(np.float64)
+        return (put_together(codes) if self.header.layout == Layout.JOINT else codes) * steps
+
+    def latents(self, components: np.ndarray) -> np.ndarray:
+        """Latents [channels, latents, frames], float32, of components [channels, frames, n]."""
+        return np.stack([self.basis.restore(values.T) for values in components]).astype(np.float32)
 
     def _with_step(self, values: np.ndarray, coarser: int = 0) -> np.ndarray:
         """Components [channels, frames, n] and, behind them, the step that they came with."""
@@ -132,7 +139,7 @@ class Synthesis:
     def _render(self, window: Window) -> Samples:
         """Sound [frames * hop, channels] of a block."""
         start, values, frames = window
-        latents = torch.from_numpy(np.stack([self.basis.restore(v.T[:-1]) for v in values]).astype(np.float32))
+        latents = torch.from_numpy(self.latents(values[..., :-1]))
         known = np.flatnonzero(np.isfinite(values[0, :, -1]))
         nearest = np.arange(self._back - self.preroll, values.shape[1]).clip(known[0], known[-1])
         step = torch.from_numpy(values[:, nearest, -1].astype(np.float32))

@@ -204,7 +204,6 @@ def test_an_envelope_may_be_trusted_the_more_the_coarser_the_step(envelope: Enve
     before = envelope.correct(x, wanted, level, step=30.0)
     refiner = envelope.refiner = Refiner(len(envelope.shapes), 4, rise=True)
     assert torch.equal(envelope.correct(x, wanted, level, step=30.0), before)
-    assert refiner.rise is not None
     nn.init.constant_(refiner.rise, 2.0)
     logits = envelope.trust[:, None]
     for step, more in ((-40.0, 0.0), (HALF, 1.0), (60.0, 2.0)):

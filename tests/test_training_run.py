@@ -113,6 +113,9 @@ def test_the_refiner_learns_alone_and_a_model_without_one_gets_it(store: Path, t
         assert torch.equal(after.pop(name), value), name
     assert len(after) > 3 and all(".refiner." in name for name in after)
     assert after["envelope.refiner.found.weight"].any()
+    # It goes on with the refiner that it has, whatever the preset says by now.
+    again = {"stage": 2, "init_from": str(model), "learns": "refiner", "preset": str(plain), "steps": 4}
+    Trainer(options(store, tmp_path / "two", **again)).run()
     output = tmp_path / "two.safetensors"
     calibrate(str(tmp_path / "two"), store, output, name="two", before=str(model), share=0.5)
     assert load_model(output).network.config.envelope_refiner == 4

@@ -154,7 +154,6 @@ class Envelope(nn.Module):
         gain = gain.transpose(1, 2) @ self.shapes
         if damping is not None:
             gain = gain + damping.transpose(1, 2)
-        # In the order of the spectra in memory: transposed, the product takes twenty times as long.
         return self._resynthesise(spectra * torch.exp(gain))
 
     @torch.no_grad()

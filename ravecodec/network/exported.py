@@ -95,7 +95,7 @@ class ExportedNet:
     def read(cls, path: Path) -> ExportedNet:
         """Of an export's file, not yet probed."""
         script = path.read_bytes()
-        module = _loaded(script)
+        module = _loaded(script)  # one of its own: to find the hop it is run, which may leave a state
         rate = getattr(module, "sr", None) or getattr(module, "sampling_rate", None)
         if rate is None:
             raise ValueError("it does not say its sampling rate (sr)")

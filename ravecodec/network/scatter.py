@@ -53,7 +53,7 @@ class Scatter(nn.Module):
     def forward(self, wave: Tensor, noise: Tensor, voicing: Tensor | None) -> Tensor:
         """The waves of all bands [batch, bands, time] with signs thrown where that is to be."""
         free = self.unvoiced if voicing is None else self.unvoiced * (1 - voicing.detach())
-        # A sign is thrown where the noise is below this: a product takes a third of the time of a choice.
+        # Negative where the noise is below what is free. A product takes a quarter of the time of a choice.
         return wave * torch.copysign(torch.ones_like(noise), noise - (self.always + free - 1))
 
     def _low(self, wave: Tensor) -> Tensor:

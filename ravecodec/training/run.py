@@ -135,7 +135,8 @@ class Trainer:
             basis = basis or model.basis
             net = learned_here(model.network, self.options.init_from)
             if self.options.learns == "refiner":
-                net = with_refiner(net, load_preset(self.options.preset))
+                began = None if saved is None else NetworkConfig.from_dict(saved["config"])
+                net = with_refiner(net, began or load_preset(self.options.preset))
         elif saved is not None:
             net = RaveNet(NetworkConfig.from_dict(saved["config"]))
         else:
