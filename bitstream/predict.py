@@ -30,6 +30,7 @@ INPUT_MAX = 127  # of values and magnitudes
 STATE_MAX = max(EXISTS, STEP_UNIT * max(-STEP_RANGE[0], STEP_RANGE[1]))
 UNIT, STRAIGHT_UNIT = 2.0**-HIDDEN_BITS, 2.0**-STRAIGHT_BITS
 SHIFTS = 2.0 ** -np.array([MEAN_BITS, CLASS_BITS])
+BLOCK = 8  # components that tell the ones after all of them together: fewer products, and larger ones
 Floats = NDArray[np.floating[Any]]
 
 
@@ -55,14 +56,20 @@ class Weights:
         self.bank = context.bank.ravel()
         self.told = lru_cache(maxsize=8)(self._told)
 
-    def _told(self, parts: int) -> Floats:
-        """What a component tells the first `parts` [parts, 10, 2 parts + H]: mean and scale of each, hidden units."""
+    def _told(self, parts: int) -> tuple[Floats, Floats]:
+        """What a component tells the mean and scale of the first `parts` [parts, 10, 2 parts]; and what it tells the
+        hidden units, and mean and scale of those of its own block [parts, 10, H + 2 BLOCK].
+        """
         context = self.context
-        told = np.zeros((parts, context.feed.shape[1], 2 * parts + self.hidden), self.kind)
-        told[:, 0::2, 0 : 2 * parts : 2] = context.straight[:parts, 0::2, :parts] * STRAIGHT_UNIT
-        told[:, 1::2, 1 : 2 * parts : 2] = context.straight[:parts, 1::2, :parts] * STRAIGHT_UNIT
-        told[..., 2 * parts :] = context.feed[:parts] * UNIT
-        return told
+        far = np.zeros((parts, context.feed.shape[1], 2 * parts), self.kind)
+        far[:, 0::2, 0::2] = context.straight[:parts, 0::2, :parts] * STRAIGHT_UNIT
+        far[:, 1::2, 1::2] = context.straight[:parts, 1::2, :parts] * STRAIGHT_UNIT
+        near = np.zeros((*far.shape[:2], self.hidden + 2 * BLOCK), self.kind)
+        near[..., : self.hidden] = context.feed[:parts] * UNIT
+        for first in range(0, parts, BLOCK):
+            block = far[first : first + BLOCK, :, 2 * first : 2 * (first + BLOCK)]
+            near[first : first + BLOCK, :, self.hidden : self.hidden + block.shape[2]] = block
+        return far, near
 
     def _floats(self, numbers: NDArray[Any]) -> Floats:
         return np.ascontiguousarray(numbers, dtype=self.kind)
@@ -100,9 +107,13 @@ class Predictor:
         self._number = {int(c): n for n, c in enumerate(context.components) if c < components}
         self._parts = len(self._number)
         self._order = order(frames)
-        self._told = weights.told(self._parts)
-        # What lower components have told each frame, in coding order.
-        self._sums = np.zeros((channels, packets, frames, self._told.shape[2]), weights.kind)
+        self._far, self._near = weights.told(self._parts)
+        # What lower components have told each frame, in coding order: hidden units and the block at hand all that is
+        # known, all components what whole blocks told; and what those of the block at hand hold.
+        every = channels, packets, frames
+        self._sums = np.zeros((*every, self._near.shape[2]), weights.kind)
+        self._later = np.zeros((*every, self._far.shape[2]), weights.kind)
+        self._block = np.zeros((*every, BLOCK, self._far.shape[1]), weights.kind)
         # Value, magnitude and presence of each frame of this channel and of the one before, empty frames around them.
         self._own, self._other = np.zeros((2, packets, frames + 2 * MARGIN, 3), weights.kind)
         about = np.hstack([self._order.about, np.full((frames, 1), float(STEP_UNIT * step))])
@@ -123,11 +134,14 @@ class Predictor:
         self._own[:] = 0
         follows = channel > 0 and self._linked
         self._state[:, -2] = EXISTS * follows
-        sums = self._sums[channel]
+        sums, first = self._sums[channel], net.hidden + 2 * (n % BLOCK)
+        if n and not n % BLOCK:
+            block = self._later[channel, ..., 2 * n : 2 * (n + BLOCK)]
+            sums[..., net.hidden : net.hidden + block.shape[-1]] = block
         # For each frame what is known before its level: sums of the hidden units, and of mean and scale past them.
         base = self._base = np.empty((*sums.shape[:2], net.hidden + 2), net.kind)
-        np.add(sums[..., 2 * self._parts :], self._state @ net.state[n] + 0.5, out=base[..., : net.hidden])
-        straight = np.floor(sums[..., 2 * n : 2 * n + 2] + 0.5)
+        np.add(sums[..., : net.hidden], self._state @ net.state[n] + 0.5, out=base[..., : net.hidden])
+        straight = np.floor(sums[..., first : first + 2] + 0.5)
         np.add(straight, net.base[n], out=base[..., net.hidden :])
         if follows:
             across = self._other[..., :2].take(self._order.across, axis=1)
@@ -180,7 +194,13 @@ class Predictor:
         """End with a channel of a component: what it holds is told to the later ones."""
         n, channel = self._at
         if n + 1 < self._parts:
-            around = self._own[..., :2].take(self._order.around, axis=1)
-            later = slice(2 * n + 2, None)
-            sums = self._sums[channel, ..., later]
-            sums += (around.reshape(-1, self._told.shape[1]) @ self._told[n, :, later]).reshape(sums.shape)
+            around = self._own[..., :2].take(self._order.around, axis=1).reshape(-1, self._far.shape[1])
+            sums = self._sums[channel]
+            sums += (around @ self._near[n]).reshape(sums.shape)
+            block = self._block[channel]
+            place = block[:, :, n % BLOCK]
+            place[:] = around.reshape(place.shape)
+            if n % BLOCK == BLOCK - 1:
+                later = self._later[channel, ..., 2 * n + 2 :]
+                told = self._far[n + 1 - BLOCK : n + 1, :, 2 * n + 2 :].reshape(-1, later.shape[-1])
+                later += (block.reshape(-1, len(told)) @ told).reshape(later.shape)

@@ -135,6 +135,26 @@ def test_single_precision_says_what_double_does(monkeypatch: pytest.MonkeyPatch)
     assert kinds.count(np.float32) > 10
 
 
+def test_how_many_components_tell_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = np.random.default_rng(3)
+    bank = dice.integers(0, 4, (5, 8))
+    context = random_context(dice, 1, np.arange(1, 21), bank, 6)
+    rows = random_rows(dice, 4, 2)
+    codes = random_codes(dice, (3, 2, 33, 22))
+    found = []
+    for block in (1, 3, 8, 40):
+        monkeypatch.setattr("bitstream.predict.BLOCK", block)
+        tables = Tables(
+            [0], [[0, *[CHOSEN] * 20, 1]], [low for low, _ in rows], [len(c) for _, c in rows],
+            [n for _, c in rows for n in c], context,
+        )  # fmt: skip
+        payloads = coder.encode_all(codes, tables, 0)
+        decoded = coder.decode_all(payloads, tables, 0, (2, 33, 22))
+        assert all(one is not None and np.array_equal(one, packet) for one, packet in zip(decoded, codes, strict=True))
+        found.append(payloads)
+    assert all(payloads == found[0] for payloads in found)
+
+
 def test_no_sum_of_a_network_exceeds_its_bound() -> None:
     for seed in range(60):
         dice = np.random.default_rng(seed)
@@ -150,7 +170,7 @@ def test_no_sum_of_a_network_exceeds_its_bound() -> None:
                 predictor.put(0, 20, dice.choice([-VALUE_MAX, VALUE_MAX], size=(2, 20)))
                 predictor.rows(0, 20)
                 predictor.close()
-                assert max(np.abs(predictor._sums).max(), np.abs(predictor._base).max()) <= bound
+                assert max(np.abs(told).max() for told in (predictor._sums, predictor._later, predictor._base)) <= bound
 
 
 def small(parts: int = 2) -> tuple[dict[str, np.ndarray], Tables]:

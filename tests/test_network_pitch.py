@@ -49,6 +49,27 @@ def test_the_pitch_of_partials_is_found(pitch: Pitch, hertz: float, tilt: float)
     assert (1200 * torch.log2(found[0, inner] / hertz)).abs().max() < 5  # cents
 
 
+@pytest.mark.parametrize("rate", [32000, 44100])
+def test_pitch_is_found_at_other_rates(rate: int) -> None:
+    """What lies above it is not folded down on it where every other sample is enough."""
+    pitch = Pitch(HOP, rate)
+    assert pitch.halved == (rate == 44100)
+    seconds = torch.arange(FRAMES * HOP, dtype=torch.float64) / rate
+    x = 0.05 * sum(torch.cos(2 * math.pi * 210 * k * seconds) for k in range(1, 20))
+    x += 0.2 * torch.cos(2 * math.pi * 0.49 * rate * seconds)
+    found, voicing = pitch.curves(pitch.measure(x.float()[None, None]))
+    assert voicing[0, 4:-4].min() > 0.8
+    assert (1200 * torch.log2(found[0, 4:-4] / 210)).abs().max() < 5  # cents
+
+
+def test_spectra_of_like_pitch_are_placed_together_as_one_by_one(pitch: Pitch) -> None:
+    dice = torch.Generator().manual_seed(0)
+    spectra = torch.rand((2, 300, len(pitch.fine_taper)), generator=dice)
+    near = torch.randint(7, pitch.fine_cosines.shape[1] - 8, (2, 300), generator=dice)
+    wanted = (spectra @ pitch.fine_cosines).gather(-1, near[..., None] + torch.arange(-7, 8))
+    torch.testing.assert_close(pitch._beside(spectra, near), wanted, rtol=1e-4, atol=1e-3)
+
+
 def test_a_glide_is_followed(pitch: Pitch) -> None:
     seconds = torch.arange(FRAMES * HOP) / RATE
     hertz = 200 * 2 ** (0.25 * torch.sin(2 * math.pi * 1.5 * seconds))

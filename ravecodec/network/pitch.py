@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.signal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,6 +34,8 @@ _VOICED = (0.2, 0.3)  # autocorrelation at which voicing begins and is full
 _FINE_TOP, _FINE_GRID = 6500.0, 192  # the same where the peak is placed
 _SPAN = 8  # spectra on either side over which a peak is followed: 85 ms
 _REACH = 6  # candidates of the fine grid on either side of the peak: 37 cents
+_TOGETHER = 256  # spectra of like pitch that are placed at once
+_HALF_BAND = 15  # taps
 _DETAIL = 0.1  # octaves that the pitch of a slot may rise from its middle on
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
 # Posterior scales of latents of pitch (3 cents), voicing (so that a step tells voiced from unvoiced), detail (4 cents).
@@ -57,6 +60,7 @@ class Pitch(nn.Module):
     def __init__(self, hop: int, rate: int, detail: bool = False) -> None:
         super().__init__()
         self.hop, self.rate = hop // (_SPECTRA * SLOTS), rate
+        self.halved = rate > 6 * _FINE_TOP  # half the rate then holds all that is looked at
         self.parts = SLOTS * (_SPECTRA if detail else 1)  # values of the pitch a frame that can be told from latents
         self.latents = LATENTS + SLOTS * detail
         window = torch.hann_window(_WINDOW)
@@ -68,7 +72,10 @@ class Pitch(nn.Module):
         fall = torch.stack([(window[: _WINDOW - lag] * window[lag:]).sum() for lag in lags.tolist()])
         fall = fall / window.square().sum()
         self.register_buffer("cosines", _cosines(frequency[:bins], candidates) / fall.sqrt(), persistent=False)
-        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("window", window[:: 1 + self.halved].contiguous(), persistent=False)
+        # Every other tap: of those between them only the middle one is not zero.
+        taps = scipy.signal.firwin(_HALF_BAND, 0.5, window=("kaiser", 5.0))[::2]
+        self.half_band: list[float] = (taps / (2 * taps.sum())).tolist()
         taper = torch.stack([_taper(frequency[:bins], band) for band in _BANDS])
         self.register_buffer("taper", taper[:, None, None], persistent=False)
         self.register_buffer("fine_cosines", _cosines(frequency, _candidates(_FINE_GRID)), persistent=False)
@@ -165,9 +172,25 @@ class Pitch(nn.Module):
         Formants count less in them than in the power of a plain autocorrelation.
         """
         side = (_WINDOW - self.hop) // 2
-        spectra = torch.fft.rfft(F.pad(sound[:, 0], (side, side)).unfold(-1, _WINDOW, self.hop) * self.window)
+        if self.halved:
+            around = side + _HALF_BAND // 2
+            sound = self._at_half_rate(F.pad(sound[:, 0], (around, around)))
+            windows = sound.unfold(-1, _WINDOW // 2, self.hop // 2)
+        else:
+            windows = F.pad(sound[:, 0], (side, side)).unfold(-1, _WINDOW, self.hop)
+        spectra = torch.fft.rfft(windows * self.window)
         spectra = spectra[..., : len(self.fine_taper)]
         return (spectra.real.square() + spectra.imag.square() + 1e-9).sqrt()
+
+    def _at_half_rate(self, sound: Tensor) -> Tensor:
+        """Every other sample of sound [batch, n] without what lies above a quarter of its rate: [batch, n // 2 - 7]."""
+        count = sound.shape[-1] // 2 - _HALF_BAND // 2
+        beside, here = sound[:, : sound.shape[-1] // 2 * 2].unflatten(-1, (-1, 2)).unbind(-1)
+        half = 0.5 * here[:, _HALF_BAND // 4 :][:, :count]
+        beside = beside.contiguous()
+        for n, tap in enumerate(self.half_band):  # as a convolution of one channel it takes four times as long
+            half.add_(beside[:, n : n + count], alpha=tap)
+        return half
 
     def _correlation(self, magnitude: Tensor) -> Tensor:
         """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic.
@@ -182,12 +205,24 @@ class Pitch(nn.Module):
 
         Its roots of the magnitudes flatten formants, which would draw the peak towards themselves.
         """
-        correlation = magnitude.sqrt() * self.fine_taper @ self.fine_cosines
         near = torch.round(torch.log2(HIGHEST / frequency) * _FINE_GRID).long()
-        near = near.clamp(_REACH + 1, correlation.shape[-1] - _REACH - 2)
-        offsets = torch.arange(-_REACH, _REACH + 1, device=magnitude.device)
-        best = near + correlation.gather(-1, near[..., None] + offsets).argmax(-1) - _REACH
-        return HIGHEST * torch.exp2(-(best + _vertex(correlation, best)) / _FINE_GRID)
+        near = near.clamp(_REACH + 1, self.fine_cosines.shape[1] - _REACH - 2)
+        correlation = self._beside(magnitude.sqrt() * self.fine_taper, near)
+        best = correlation[..., 1:-1].argmax(-1) + 1
+        return HIGHEST * torch.exp2(-(near + best - _REACH - 1 + _vertex(correlation, best)) / _FINE_GRID)
+
+    def _beside(self, spectra: Tensor, near: Tensor) -> Tensor:
+        """Autocorrelation of spectra [batch, spectra, bins] at the fine candidates around one for each of them."""
+        candidates = near[..., None] + torch.arange(-_REACH - 1, _REACH + 2, device=near.device)
+        if spectra.is_cuda:  # the card is fast, but must not be waited for
+            return (spectra @ self.fine_cosines).gather(-1, candidates)
+        spectra, wanted = spectra.flatten(0, 1), candidates.flatten(0, 1)
+        found = spectra.new_empty(wanted.shape)
+        for part in wanted[:, 0].argsort().split(_TOGETHER):
+            at = wanted[part]
+            first, last = int(at[0, 0]), int(at[-1, -1])
+            found[part] = (spectra[part] @ self.fine_cosines[:, first : last + 1]).gather(-1, at - first)
+        return found.view(candidates.shape)
 
     def _follow(self, correlation: Tensor) -> tuple[Tensor, Tensor]:
         """F0 in Hz and the autocorrelation there, [batch, spectra]."""

@@ -71,7 +71,9 @@ class RaveNet(nn.Module):
         shape = self.gain.shape(bands, level)
         # The stack sees large values by their logarithm: a sub-band may stand 60 dB above its usual level.
         seen = [_asinh(shape), self.gain.envelope(shape), 0.5 * torch.log(level)]
-        mean, scale = (part.float() for part in self.encoder(torch.cat(seen, 1)))
+        # Put side by side in the order in memory that convolutions want, it need not be brought into it at once.
+        image = torch.cat([part.transpose(1, 2) for part in seen], 2).transpose(1, 2)
+        mean, scale = (part.float() for part in self.encoder(image))
         if self.lapped is not None:
             with full_precision(shape):
                 mean = mean + self.lapped(shape[:, :1])
