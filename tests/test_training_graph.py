@@ -59,8 +59,8 @@ def test_a_step_asks_for_no_number_on_the_way(which: str) -> None:
 def test_all_of_a_step_lives_where_the_network_lives(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the device that has no memory, a tensor made elsewhere cannot be used."""
     for place in (envelope, gain, lapped, noise, pitch, pqmf, scatter, vae):
-        if hasattr(place, "full_precision"):  # which that device does not know
-            monkeypatch.setattr(place, "full_precision", lambda like: nullcontext())
+        for precision in ("full_precision", "usual_precision"):  # which that device does not know
+            monkeypatch.setattr(place, precision, lambda like: nullcontext(), raising=False)
     module, sounds = stages()[which]()
     module.to("meta")
     x = torch.empty(2, 1, CROP, device="meta")

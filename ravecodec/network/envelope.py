@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import full_precision
+from .layers import full_precision, usual_precision
 from .refiner import Refiner
 
 PARTS = 4  # spectra a latent frame
@@ -117,13 +117,15 @@ class Envelope(nn.Module):
         eighths of an octave, a number, [batch, 1] or [batch, frames]: what came coarsely is not worth more rounds. The
         `voicing` [batch, 1, 4 frames], if there is one, is for the refiner.
         """
+        usual = usual_precision(sound)
         with full_precision(sound):
             level = F.interpolate(log_level, scale_factor=float(PARTS), mode="nearest")
             floor = torch.exp(2 * level) * DEPTH**2
             trust = self._trust(step, level.shape[2])
             spectra, missing = self._missing(sound, wanted, floor)
             if self.refiner is not None:
-                change = self.refiner(wanted - level, missing, step, voicing)
+                with usual:
+                    change = self.refiner(wanted - level, missing, step, voicing).float()
                 wanted, missing = wanted + change, missing + change
             for _ in range(self.rounds - 1):
                 # Spectra overlap, so that one round does not get there; where little is trusted it is not to add up.

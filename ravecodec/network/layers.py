@@ -32,6 +32,12 @@ def full_precision(like: Tensor) -> torch.autocast:
     return torch.autocast(like.device.type, enabled=False)
 
 
+def usual_precision(like: Tensor) -> torch.autocast:
+    """Context in which mixed precision is as it is now, for a network between what `full_precision` is there for."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=torch.is_autocast_enabled(kind))
+
+
 def as_image(x: Tensor) -> Tensor:
     """[batch, channels, time] to channels-last [batch, channels, 1, time]."""
     if len(x) == 1:  # torch transposes a matrix faster than a stack of one

@@ -214,7 +214,8 @@ class Pitch(nn.Module):
     def _beside(self, spectra: Tensor, near: Tensor) -> Tensor:
         """Autocorrelation of spectra [batch, spectra, bins] at the fine candidates around one for each of them."""
         candidates = near[..., None] + torch.arange(-_REACH - 1, _REACH + 2, device=near.device)
-        if spectra.is_cuda:  # the card is fast, but must not be waited for
+        if spectra.is_cuda or not torch.is_inference_mode_enabled():
+            # A card, on which a step of training may be recorded, must not be waited for.
             return (spectra @ self.fine_cosines).gather(-1, candidates)
         spectra, wanted = spectra.flatten(0, 1), candidates.flatten(0, 1)
         found = spectra.new_empty(wanted.shape)

@@ -45,7 +45,8 @@ class Refiner(nn.Module):
         coarse = (step[:, None] / 8).repeat_interleave(relative.shape[2] // step.shape[1], 2).expand_as(relative)
         voiced = torch.zeros_like(relative) if voicing is None else voicing.expand_as(relative)
         seen = torch.stack([(relative - USUAL_LEVEL) / USUAL_SIZE, missing.clamp(-LIMIT, LIMIT), coarse, voiced], 1)
-        hidden = F.leaky_relu(self.look(seen) + self.place, SLOPE)
+        hidden = self.look(seen)
+        hidden = F.leaky_relu(hidden + self.place.to(hidden.dtype), SLOPE)
         hidden = F.leaky_relu(self.wide(hidden), SLOPE)
         return self._summed(hidden) * _growth(coarse)
 

@@ -162,19 +162,19 @@ class RaveNet(nn.Module):
         sound = self.pqmf.inverse(bands)
         if self.envelope is None or self.gain is None:
             return sound, sent
+        tones, damping, voicing = None, None, None
         with full_precision(sound):
             log_level = self.gain.nats(latents[:, LEVEL_LATENT:])
             wanted = self.envelope.wanted(latents[:, self.contour], log_level)
-            voicing = None
             if self.pitch is not None and self.envelope.refiner is not None:
                 voicing = self.pitch.voicing(latents[:, self.tune], PARTS)
-            if self.tones is None:
-                return self.envelope.correct(sound, wanted, log_level, None, step, voicing), sent
-            single = source[:, : self.tones.latents]
-            damping = self.tones.damping(self.tones.curves(single[..., start - first :])[1])
-            power = self.envelope.power(wanted.detach(), log_level.detach(), self.tones.inside)
-            tones = self.tones.sound(single, power, first, start)
-            return self.envelope.correct(sound, wanted, log_level, damping, step, voicing) + tones, sent
+            if self.tones is not None:
+                single = source[:, : self.tones.latents]
+                damping = self.tones.damping(self.tones.curves(single[..., start - first :])[1])
+                power = self.envelope.power(wanted.detach(), log_level.detach(), self.tones.inside)
+                tones = self.tones.sound(single, power, first, start)
+        sound = self.envelope.correct(sound, wanted, log_level, damping, step, voicing)
+        return sound if tones is None else sound + tones, sent
 
     def decode(self, latents: Tensor, seed: int = 0, start: int = 0, step: float = 0.0) -> Tensor:
         """Latents [batch, latents, frames] to sound [batch, 1, frames * hop].
