@@ -13,6 +13,7 @@ from ravecodec.cli.common import (
     STANDARD,
     Commands,
     add_work_options,
+    arithmetic,
     destination_of,
     duration,
     number,
@@ -105,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
         total = None if header.samples is None else header.samples / header.source_rate
     batch.prepare_process(arguments.threads)
     start = time.perf_counter()
-    with tidy_on_sigterm(), progress(total, "s", arguments.quiet) as advance:
+    with tidy_on_sigterm(), arithmetic(arguments.dtype), progress(total, "s", arguments.quiet) as advance:
         result = files.decode_file(
             arguments.input,
             destination,

@@ -11,6 +11,7 @@ from ravecodec.cli.common import (
     STANDARD,
     Commands,
     add_work_options,
+    arithmetic,
     destination_of,
     duration,
     number,
@@ -141,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
     batch.prepare_process(arguments.threads)
     codec = files.cached_codec(registry.find(arguments.model))
     start = time.perf_counter()
-    with tidy_on_sigterm(), progress(total, "s", arguments.quiet) as advance:
+    with tidy_on_sigterm(), arithmetic(arguments.dtype), progress(total, "s", arguments.quiet) as advance:
         result = files.encode_file(
             arguments.input,
             destination,
