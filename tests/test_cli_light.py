@@ -41,6 +41,12 @@ def test_importing_the_package_is_free() -> None:
     assert set(ran.stdout.split()) & (HEAVY | {"numpy"}) == set()
 
 
+def test_a_codec_needs_no_library_that_takes_as_long_to_load_as_torch() -> None:
+    code = "import sys, ravecodec; ravecodec.load(); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(ran.stdout.split()) & {"scipy.signal", "matplotlib", "pandas", "lightning_fabric"} == set()
+
+
 @pytest.mark.parametrize("command", ["--help", "info"])
 def test_the_answer_comes_within_the_time(command: str, rvc_file: Path) -> None:
     arguments = [command, str(rvc_file)] if command == "info" else [command]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.signal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -73,8 +72,9 @@ class Pitch(nn.Module):
         fall = fall / window.square().sum()
         self.register_buffer("cosines", _cosines(frequency[:bins], candidates) / fall.sqrt(), persistent=False)
         self.register_buffer("window", window[:: 1 + self.halved].contiguous(), persistent=False)
-        # Every other tap: of those between them only the middle one is not zero.
-        taps = scipy.signal.firwin(_HALF_BAND, 0.5, window=("kaiser", 5.0))[::2]
+        # A windowed sinc, every other tap of it: of those between them only the middle one is not zero.
+        side = _HALF_BAND // 2
+        taps = (np.sinc(np.arange(-side, side + 1) / 2) * np.kaiser(_HALF_BAND, 5.0))[::2]
         self.half_band: list[float] = (taps / (2 * taps.sum())).tolist()
         taper = torch.stack([_taper(frequency[:bins], band) for band in _BANDS])
         self.register_buffer("taper", taper[:, None, None], persistent=False)
