@@ -34,7 +34,7 @@ def read(
     """
     with open_coded(file) as opened:
         header, stream = peek_header(opened)
-        found = find_for(header.model_name, header.model_id) if model is None else find(model)
+        found = find_for(header) if model is None else find(model)
         sound = cached_codec(found).decode_stream(stream, rate=rate)
         blocks = list(sound.blocks)
     faults = damage(sound.report)

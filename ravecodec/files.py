@@ -226,8 +226,7 @@ def read_header(file: PathLike) -> Header:
 
 def codec_for(file: Path) -> StreamCodec:
     """The codec whose model an .rvc file names; ModelError, with name and id, when it is not installed."""
-    header = read_header(file)
-    return cached_codec(find_for(header.model_name, header.model_id))
+    return cached_codec(find_for(read_header(file)))
 
 
 @lru_cache(maxsize=2)
@@ -278,7 +277,7 @@ def _open_source(
         if loader is not None:
             yield file, loader(Path(source))
         else:
-            yield file, cached_codec(find_for(header.model_name, header.model_id))
+            yield file, cached_codec(find_for(header))
 
 
 def _open_sound(source: PathLike, raw: RawFormat | None) -> AbstractContextManager[Sound]:

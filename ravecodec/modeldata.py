@@ -78,7 +78,7 @@ def data_for(header: Header, model: PathLike | None = None) -> ModelData:
 
     ModelError, naming both hashes, if there is none or it is another.
     """
-    data = load_data(find_for(header.model_name, header.model_id) if model is None else find(model))
+    data = load_data(find_for(header) if model is None else find(model))
     for what, expected, found in (("model", header.model_id, data.id), ("tables", header.tables_id, data.tables.id)):
         if expected != found:
             raise ModelError(

@@ -11,10 +11,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bitstream.errors import ModelError
 from ravecodec.errors import PathLike
+
+if TYPE_CHECKING:
+    from bitstream import Header
 
 SUFFIX = ".safetensors"
 DEFAULT = "default"
@@ -100,17 +103,14 @@ def find(name_or_path: PathLike = DEFAULT) -> Path:
     raise ModelError(f"no model is named {text!r} (there are: {known})", name=text)
 
 
-def find_for(name: str, model_id: bytes) -> Path:
-    """The file of the model that an .rvc file was coded with.
-
-    Args:
-        name: the model's name in the file's header; only for the message.
-        model_id: its id there, which decides.
+def find_for(header: Header) -> Path:
+    """The file of the model that an .rvc file was coded with, by the id in the file's header.
 
     Raises:
-        ModelError: no model with this id is at hand; it names the model, its id, and where to put it.
+        ModelError: no model with this id is at hand; it names the model, its id, where to put it, and one at hand that
+            has the same entropy tables, which may stand in for it.
     """
-    wanted = model_id.hex()
+    name, wanted, tables = header.model_name, header.model_id.hex(), header.tables_id.hex()
     others = []
     for path in _files():
         try:
@@ -121,10 +121,12 @@ def find_for(name: str, model_id: bytes) -> Path:
             return path
         if entry.name == name:
             others.append(entry.id)
+    alike = [e.name for e in list_models() if e.fault is None and e.document.get("tables") == tables]
     found = f"; the {name!r} at hand has id {others[0]}" if others else ""
+    instead = f", or decode it by one with the same entropy tables: --decoder {alike[0]}" if alike else ""
     raise ModelError(
         f"needs the model {name!r} with id {wanted}, which is not installed{found}; "
-        f"put its file into {user_folder()} or give it with --model",
+        f"put its file into {user_folder()}, give it with --model{instead}",
         name=name,
         expected=wanted,
         found=others[0] if others else "",

@@ -207,7 +207,7 @@ def _codec(stream: BinaryIO, model: Any) -> Codec:
 
     if model is None:
         header = peek_header(stream)[0]
-        model = find_for(header.model_name, header.model_id)
+        model = find_for(header)
     elif isinstance(model, (str, Path)):
         model = find(model)
     else:

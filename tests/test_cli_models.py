@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bitstream import Header
 from bitstream.errors import ModelError
 from ravecodec import registry
 from ravecodec.cli import main
 
 
-def make_model(folder: Path, name: str, identity: str, file: str | None = None) -> Path:
+def make_model(folder: Path, name: str, identity: str, file: str | None = None, tables: str = "") -> Path:
     """A safetensors file without tensors."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = json.dumps({"name": name, "id": identity, "description": f"the {name} model"})
+    about = json.dumps({"name": name, "id": identity, "tables": tables, "description": f"the {name} model"})
     header = json.dumps({"__metadata__": {"ravecodec": about}}).encode()
     path = folder / f"{file or name}.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header)
@@ -65,13 +67,18 @@ def test_a_file_finds_its_model_by_id(folders: tuple[Path, Path]) -> None:
     first, own = folders
     make_model(first, "bells", "cd" * 16)
     older = make_model(own, "bells", "ab" * 16)
-    assert registry.find_for("bells", b"\xab" * 16) == older
+    header = Header(components=8, model_name="bells", model_id=b"\xab" * 16, tables_id=b"\x02" * 8)
+    assert registry.find_for(header) == older
     with pytest.raises(ModelError) as caught:
-        registry.find_for("bells", b"\x01" * 16)
+        registry.find_for(replace(header, model_id=b"\x01" * 16))
     error = caught.value
     assert (error.name, error.expected, error.found) == ("bells", "01" * 16, "cd" * 16)
     for shown in ("'bells'", "01" * 16, "cd" * 16, str(own)):
         assert shown in str(error)
+    assert "--decoder" not in str(error)
+    make_model(own, "chimes", "ef" * 16, tables="02" * 8)
+    with pytest.raises(ModelError, match="same entropy tables: --decoder chimes"):
+        registry.find_for(replace(header, model_id=b"\x01" * 16))
 
 
 @pytest.mark.parametrize(
