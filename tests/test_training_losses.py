@@ -128,3 +128,19 @@ def test_modulation_sees_bands_that_move_otherwise_and_forgives_their_level() ->
     assert float(modulation_distance(x, x, RATE)) == pytest.approx(0, abs=1e-3)
     assert float(modulation_distance(x, 3 * x, RATE)) < 0.01
     assert float(modulation_distance(x, other, RATE)) > 0.5 > float(modulation_distance(x, x + 0.1 * third, RATE))
+
+
+@pytest.mark.parametrize("window", [512, 4096])
+@pytest.mark.parametrize("length", [6000, 32768])
+def test_the_spectrum_and_its_way_back_are_those_of_torch(window: int, length: int) -> None:
+    dice = torch.Generator().manual_seed(0)
+    x = torch.randn((2, length), generator=dice, requires_grad=True)
+    found = stft(x, window)
+    hann = torch.hann_window(window)
+    wanted = torch.stft(x, window, window // 4, window=hann, center=True, return_complex=True)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-3)
+    weight = torch.randn(found.shape, generator=dice), torch.randn(found.shape, generator=dice)
+    gradients = [
+        torch.autograd.grad((weight[0] * s.real + weight[1] * s.imag).sum(), x)[0] for s in (found, wanted)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-3)
