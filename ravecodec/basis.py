@@ -73,7 +73,8 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     import torch  # what only looks at singular values does without
 
     kind = np.result_type(a, b)
-    product: np.ndarray = torch.mm(torch.from_numpy(a.astype(kind)), torch.from_numpy(b.astype(kind))).numpy()
+    with torch.autocast("cpu", enabled=False):  # what is rounded next has all its bits, whatever the networks run in
+        product: np.ndarray = torch.mm(torch.from_numpy(a.astype(kind)), torch.from_numpy(b.astype(kind))).numpy()
     return product
 
 

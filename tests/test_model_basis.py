@@ -1,9 +1,11 @@
 """Basis and fidelity: the rule to the letter, rotation without loss, what truncation drops."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +68,18 @@ def test_all_components_restore_the_latents_and_dropped_ones_are_zero(rng: np.ra
     assert np.allclose(basis.restore(some), basis.restore(padded), atol=1e-6)
     errors = [np.square(basis.restore(basis.rotate(latents, r)) - latents).sum() for r in range(1, 13)]
     assert all(a >= b for a, b in pairwise(errors))
+
+
+def test_rotations_keep_their_bits_where_networks_run_in_bf16(rng: np.random.Generator) -> None:
+    means, basis = made_basis(rng)
+    basis = replace(basis, mean=basis.mean.astype(np.float32), vectors=basis.vectors.astype(np.float32))
+    latents = means.T.astype(np.float32)
+    rotated = basis.rotate(latents, 12)
+    restored = basis.restore(rotated)
+    assert rotated.dtype == restored.dtype == np.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(basis.rotate(latents, 12), rotated)
+        np.testing.assert_array_equal(basis.restore(rotated), restored)
 
 
 def test_the_same_data_give_the_same_signs(rng: np.random.Generator) -> None:
