@@ -11,6 +11,7 @@ import soundfile
 from conftest import tone
 
 import ravecodec
+from ravecodec import batch
 from ravecodec.cli import main
 
 
@@ -86,6 +87,29 @@ def test_networks_may_run_in_bf16(tmp_path: Path, jobs: int) -> None:
             np.testing.assert_array_equal(soundfile.read(tmp_path / dtype / f"{name}.wav")[0], audio[dtype])
     difference = np.mean((audio["fp32"] - audio["bf16"]) ** 2) / np.mean(audio["fp32"] ** 2)
     assert 0 < difference < 1e-3
+
+
+def test_live_sound_is_one_thread_s_work(coded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two would wait for each other at every layer."""
+    asked: list[int | None] = []
+    monkeypatch.setattr("ravecodec.batch.prepare_process", asked.append)
+    sound, live = str(coded.with_suffix(".wav")), str(coded.with_name("live.rvc"))
+    for more in ([], ["--live"], ["--live", "--threads", "2"]):
+        assert main(["encode", sound, live, "--force", "-q", *more]) == 0
+    for more in ([], ["--follow"], ["--follow", "--threads", "2"]):
+        assert main(["decode", live, str(coded.with_name("back.wav")), "--force", "-q", *more]) == 0
+    assert asked == [None, 1, 2] * 2
+
+
+@pytest.mark.parametrize("policy", [None, "ACTIVE"])
+def test_threads_that_wait_give_their_processor_away(policy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(name, "")  # to be put back
+        monkeypatch.delenv(name)
+    if policy:
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    batch.prepare_process(None)
+    assert os.environ.get("GOMP_SPINCOUNT") == (None if policy else "1000")
 
 
 def test_write_and_read_like_soundfile(tmp_path: Path) -> None:

@@ -181,7 +181,7 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     count = whole(1, 512)
     parser.add_argument("--force", action="store_true", help="replace files that are there already")
     parser.add_argument("--jobs", type=count, metavar="N", help="worker processes for a folder")
-    parser.add_argument("--threads", type=count, metavar="N", help="threads of each worker")
+    parser.add_argument("--threads", type=count, metavar="N", help="threads of each worker (live sound: 1)")
     parser.add_argument(
         "--dtype", choices=("fp32", "bf16"), default="fp32", help="the networks' arithmetic: bf16 takes less time where"
         " the processor has instructions for it, and gives almost the same sound (default: fp32)",

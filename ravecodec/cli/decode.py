@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         header = files.read_header(source)
         rate = {None: header.rate, "source": header.source_rate}.get(arguments.rate, arguments.rate)
         total = None if header.samples is None else header.samples / header.source_rate
-    batch.prepare_process(arguments.threads)
+    batch.prepare_process(arguments.threads or (batch.LIVE_THREADS if arguments.follow else None))
     start = time.perf_counter()
     with tidy_on_sigterm(), arithmetic(arguments.dtype), progress(total, "s", arguments.quiet) as advance:
         result = files.decode_file(

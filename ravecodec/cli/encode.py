@@ -139,7 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif not piped:
         with AudioSource(source) as audio:  # faults of the file come out before a model is loaded
             total, rate = audio.info.seconds, audio.info.rate
-    batch.prepare_process(arguments.threads)
+    batch.prepare_process(arguments.threads or (batch.LIVE_THREADS if arguments.live else None))
     codec = files.cached_codec(registry.find(arguments.model))
     start = time.perf_counter()
     with tidy_on_sigterm(), arithmetic(arguments.dtype), progress(total, "s", arguments.quiet) as advance:
