@@ -19,7 +19,6 @@ from typing import Any
 from ravecodec.errors import OutputError, PathLike, one_line
 from ravecodec.memory import keep_freed_memory
 
-RVC = ".rvc"
 # Of live sound: a few frames at once are too little for two, which wait for each other at every layer.
 LIVE_THREADS = 1
 
@@ -187,11 +186,13 @@ def remove_parts(tasks: Iterable[Task]) -> None:
 
 
 def prepare_process(threads: int | None) -> None:
-    """Set this process up for coding: let torch use so many threads (None leaves its own choice), keep freed memory."""
+    """Set this process up for coding: let torch use so many threads (None leaves its own choice), keep freed memory,
+    and let threads that wait for one another give their processor away soon.
+    """
     keep_freed_memory()
     if "OMP_WAIT_POLICY" not in os.environ:
-        # Read when torch is loaded. Threads that wait for one another give their processor away soon: where another
-        # program wants it, too, a pipe took nine times as long, as the last of them did not get to run; alone 4 % less.
+        # Read when torch is loaded. Where another program wanted the processor, too, a pipe took nine times as long, as
+        # the last thread did not get to run while the others spun. With nothing else running this costs 4 %.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if threads:
         import torch

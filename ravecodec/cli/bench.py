@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ravecodec.cli.common import Commands, report, whole
+from ravecodec.cli.common import DTYPES, Commands, report, whole
 
 
 def add(commands: Commands) -> None:
@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
         "--threads", type=whole(1, 512), nargs="+", default=[1, 2], metavar="N", help="thread counts (default: 1 2)"
     )
     parser.add_argument(
-        "--dtype", nargs="+", choices=("fp32", "bf16"), default=["fp32", "bf16"], help="arithmetic (default: both)"
+        "--dtype", nargs="+", choices=DTYPES, default=list(DTYPES), help="arithmetic (default: both)"
     )
     parser.add_argument("--repeats", type=whole(1, 1000), default=5, metavar="N", help="runs of each (default: 5)")
     parser.add_argument(

@@ -21,6 +21,7 @@ Commands = Any
 """What `ArgumentParser.add_subparsers` returns; argparse gives it no public name."""
 
 DAMAGED = 3
+DTYPES = ("fp32", "bf16")
 STANDARD = "-"
 
 
@@ -183,7 +184,7 @@ def add_work_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=count, metavar="N", help="worker processes for a folder")
     parser.add_argument("--threads", type=count, metavar="N", help="threads of each worker (live sound: 1)")
     parser.add_argument(
-        "--dtype", choices=("fp32", "bf16"), default="fp32", help="the networks' arithmetic: bf16 takes less time where"
+        "--dtype", choices=DTYPES, default=DTYPES[0], help="the networks' arithmetic: bf16 takes less time where"
         " the processor has instructions for it, and gives almost the same sound (default: fp32)",
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing unless something is wrong")
