@@ -30,7 +30,7 @@ class Arm:
 SPECTRAL_ALONE = dict.fromkeys(
     [f"{loss}_weight" for loss in ("waveform", "structure", "envelope", "modulation", "steadiness")], 0.0
 )
-NO_PITCH = {"pitch": False, "pitch_detail": False, "scatter_unvoiced": 0, "scatter_lowest": 0}
+NO_PITCH = {"pitch": False, "pitch_detail": False, "second_pitch": False, "scatter_unvoiced": 0, "scatter_lowest": 0}
 NO_LAPPED = {"lapped": False, "lapped_coefficients": 0}
 ARMS: dict[str, Arm] = {
     "base": Arm("the usual recipe"),

@@ -95,7 +95,11 @@ def test_blocks_equal_one_pass_of_the_network_over_everything(codec: Codec) -> N
     header = Header.parse(data)
     steps = codec.basis.steps(-16)[:, None]
     with torch.inference_mode():
-        mean = codec.network.encode(torch.from_numpy(audio)[None, None]).mean[0].numpy()
+        means = codec.network.encode(torch.from_numpy(audio)[None, None]).mean.numpy()
+        # Where there is no pitch, each packet has a line of its own in its place.
+        size = header.frames_per_packet
+        parts = [codec.network.held(means[..., start : start + size]) for start in range(0, 600, size)]
+        mean = np.concatenate(parts, 2)[0]
         inner = slice(codec.preroll, 600 - codec.preroll)
         exact = codec.basis.rotate(mean, 128) / steps
         coded = codes_of(data, codec)[0].T

@@ -9,7 +9,8 @@ from torch import nn
 
 from ravecodec.network.config import NetworkConfig, load_preset, preset_names
 from ravecodec.network.noise import lowbias32, seeded_noise
-from ravecodec.network.vae import RaveNet, decoder_reach, encoder_reach
+from ravecodec.network.reach import decoder_reach, encoder_reach
+from ravecodec.network.vae import RaveNet
 
 
 def millions(module: torch.nn.Module) -> float:
@@ -65,7 +66,7 @@ def causal_network() -> RaveNet:
     data = load_preset("tiny").to_dict()
     data |= {"padding": "causal", "gain_shape": False, "lapped": False, "harmonics": False}
     data |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0, "envelope_rise": False}
-    data |= {"pitch": False, "tones": 0}
+    data |= {"pitch": False, "second_pitch": False, "tones": 0}
     data |= {"scatter_unvoiced": 0}
     return RaveNet(NetworkConfig.from_dict(data)).eval()
 
@@ -236,7 +237,8 @@ def test_in_the_lowest_band_signs_are_thrown_above_the_waveform_that_is_sent() -
 @pytest.mark.parametrize("name", ["scatter_unvoiced", "scatter_lowest"])
 def test_scatter_by_voicing_needs_a_pitch(name: str) -> None:
     with pytest.raises(ValueError, match="need pitch"):
-        replace(load_preset("tiny"), **{"pitch": False, "tones": 0, "scatter_unvoiced": 0, name: 1})
+        none = {"pitch": False, "second_pitch": False, "tones": 0, "scatter_unvoiced": 0}
+        replace(load_preset("tiny"), **none | {name: 1})
 
 
 def test_scatter_in_the_lowest_band_stays_in_it() -> None:

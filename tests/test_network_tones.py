@@ -251,7 +251,7 @@ def test_no_tone_is_exactly_that_at_every_step_and_when_nothing_is_sent() -> Non
 
 
 def test_tones_need_a_pitch() -> None:
-    plain = load_preset("tiny").to_dict() | {"pitch": False, "scatter_unvoiced": 0}
+    plain = load_preset("tiny").to_dict() | {"pitch": False, "second_pitch": False, "scatter_unvoiced": 0}
     with pytest.raises(ValueError, match="need pitch"):
         NetworkConfig.from_dict(plain)
 

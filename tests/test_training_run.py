@@ -38,7 +38,7 @@ def test_four_clips_are_fitted_in_300_steps(paths: str) -> None:
     config = load_preset("tiny")
     if paths != "all":
         plain = {"gain_shape": False, "lapped": False, "harmonics": False, "pitch": False, "tones": 0}
-        plain |= {"scatter_unvoiced": 0}
+        plain |= {"second_pitch": False, "scatter_unvoiced": 0}
         plain |= {"envelope": 0, "envelope_detail": 0, "envelope_refiner": 0, "envelope_rise": False}
         config = NetworkConfig.from_dict(config.to_dict() | plain)
     net = RaveNet(config)

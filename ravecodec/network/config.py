@@ -39,7 +39,7 @@ class NoiseConfig:
 
 _LATER = (
     "lapped_coefficients", "envelope_lowest", "envelope_detail", "envelope_rounds", "pitch", "pitch_detail", "tones",
-    "scatter", "scatter_unvoiced", "scatter_lowest", "envelope_refiner", "envelope_rise",
+    "scatter", "scatter_unvoiced", "scatter_lowest", "envelope_refiner", "envelope_rise", "second_pitch",
 )
 
 
@@ -67,6 +67,7 @@ class NetworkConfig:
     envelope_rise: bool = False  # with it, an envelope may be trusted the more, the coarser the step
     pitch: bool = False  # four latents of pitch and voicing, and a source of partials at that pitch
     pitch_detail: bool = False  # two more latents: how the pitch moves within either half of a frame
+    second_pitch: bool = False  # two more latents: a second pitch a frame, its voicing, and partials of that, too
     tones: int = 0  # bands from 1.5 to 8 kHz that each have two latents of a single tone, and a source of those
     scatter: int = 0  # the first sub-band whose waveform gets random signs, so that noise is not a loop (0: none)
     scatter_unvoiced: int = 0  # the first one that gets them as far as there is no pitch (0: none)
@@ -99,6 +100,8 @@ class NetworkConfig:
             raise ValueError("pitch needs an envelope to shape its partials")
         if self.pitch_detail and not self.pitch:
             raise ValueError("pitch_detail is more of the pitch: it needs pitch")
+        if self.second_pitch and not self.pitch:
+            raise ValueError("second_pitch is what a first one leaves: it needs pitch")
         if self.tones and not self.pitch:
             raise ValueError("tones leave to the pitch what is voiced: they need pitch")
         if self.tones and self.hop < 512:
@@ -130,7 +133,8 @@ class NetworkConfig:
     @property
     def measured(self) -> int:
         """Latents that start as something measured, with gain_shape: level, envelope, pitch and voicing, tones."""
-        return 1 + self.envelope + self.envelope_detail + 4 * self.pitch + 2 * self.pitch_detail + 2 * self.tones
+        pitch = 4 * self.pitch + 2 * self.pitch_detail + 2 * self.second_pitch
+        return 1 + self.envelope + self.envelope_detail + pitch + 2 * self.tones
 
     @property
     def free(self) -> int:

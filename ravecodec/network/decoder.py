@@ -40,7 +40,7 @@ class Decoder(nn.Module):
         self.harmonics = HarmonicSource(pqmf) if config.harmonics else None
         self.scatter = Scatter(config) if config.scatter or config.scatter_steered else None
         # One convolution for all that is read off the last features: waveform, loudness and, if any, harmonic gains.
-        outputs = self.bands + 1 + self.bands * (config.harmonics + config.pitch)
+        outputs = self.bands + 1 + self.bands * (config.harmonics + config.pitch + config.second_pitch)
         self.heads = Conv(widths[-1], outputs, 7, causal=causal)
         # With the level taken out, a sound's shape has peaks well above one.
         self.limit = 8.0 if config.gain_shape else 1.0
@@ -50,7 +50,7 @@ class Decoder(nn.Module):
             self.heads.bias[self.bands] = math.log(0.7398 / (1 - 0.7398))  # type: ignore[index]
             self.heads.bias[self.bands + 1 :] = -1.5  # type: ignore[index]
             if config.pitch:
-                self.heads.bias[-self.bands :] = 0.0  # type: ignore[index]
+                self.heads.bias[-self.bands * (1 + config.second_pitch) :] = 0.0  # type: ignore[index]
             if config.lapped:
                 self.heads.weight[: self.bands] *= 0.1  # let the lapped path speak first
         self.noise = NoiseHead(config, widths[-1])
@@ -66,7 +66,8 @@ class Decoder(nn.Module):
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time].
 
         `base` [batch, 1, time] is added to the lowest band's waveform; partials come of `pulses` [batch, bands, time],
-        and `voicing` [batch, 1, time] says how much of the sound has that pitch, 0 to 1 (None: nothing has).
+        of a second pitch of as many bands more, and `voicing` [batch, 1, time] says how much of the sound has the first
+        one, 0 to 1 (None: nothing has).
         Also returns the waveform alone that was sent for the lowest band, [batch, 1, time].
         """
         features = nn.functional.leaky_relu(self.stages(as_image(latents)), SLOPE)
@@ -86,7 +87,8 @@ class Decoder(nn.Module):
             wave = self.scatter(wave, noise, voicing)
         if pulses is not None:
             # Not squashed: a gain that is driven to nothing for a while must find its way back.
-            wave = wave + gains[:, -self.bands :] * pulses
+            pitched = gains[:, -pulses.shape[1] :] * pulses
+            wave = wave + pitched.unflatten(1, (-1, self.bands)).sum(1)
         if self.harmonics is not None:
             # The source is detached: the low bands are learned for themselves, not for their overtones.
             wave = wave + amplitude(gains[:, : self.bands]) * self.harmonics(wave.detach())

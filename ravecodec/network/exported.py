@@ -82,9 +82,10 @@ class ExportedNet:
     """
 
     pitch = None
+    second = None
     tones = None
     places = False  # channels are coded each on its own
-    single = tune = source = slice(0, 0)
+    single = tune = other = source = slice(0, 0)
 
     def __init__(self, script: bytes, config: ExportedConfig) -> None:
         self.script, self.config = script, config

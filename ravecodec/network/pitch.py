@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from .layers import full_precision
 from .paths import along_paths
+from .periods import HALF_BAND_REACH, HIGHEST, LOWEST, at_half_rate, candidates, cosines, on_top, taper, vertex
 
 SLOTS = 2  # values of pitch, and of voicing, a latent frame
 _SPECTRA = 2  # a slot
 LATENTS = 2 * SLOTS  # without detail
-LOWEST, HIGHEST, MIDDLE = 60.0, 600.0, 180.0  # Hz
-_OCTAVES = 0.5  # that one unit of a pitch latent stands for
+MIDDLE = 180.0  # Hz
+OCTAVES = 0.5  # that one unit of a pitch latent stands for
 _WINDOW = 2048  # samples that are looked at
 # Hz at which what is looked at begins, is whole, falls off and ends. Where a chord or a bass lies below a melody, only
 # the second finds the partials of the melody, and the lowest ones have a waveform of their own.
@@ -34,7 +35,6 @@ _FINE_TOP, _FINE_GRID = 6500.0, 192  # the same where the peak is placed
 _SPAN = 8  # spectra on either side over which a peak is followed: 85 ms
 _REACH = 6  # candidates of the fine grid on either side of the peak: 37 cents
 _TOGETHER = 256  # spectra of like pitch that are placed at once
-_HALF_BAND = 15  # taps
 _DETAIL = 0.1  # octaves that the pitch of a slot may rise from its middle on
 _LEAP = 0.2  # octaves between slots above which there is no pitch to follow
 # Posterior scales of latents of pitch (3 cents), voicing (so that a step tells voiced from unvoiced), detail (4 cents).
@@ -65,23 +65,19 @@ class Pitch(nn.Module):
         window = torch.hann_window(_WINDOW)
         frequency = torch.arange(int(_FINE_TOP / rate * _WINDOW) + 1) * (rate / _WINDOW)
         bins = int(max(band[-1] for band in _BANDS) / rate * _WINDOW) + 1
-        candidates = _candidates(_GRID)
+        coarse = candidates(_GRID)
         # Of a tone under a window the autocorrelation falls with the lag: half of that is made good.
-        lags = (rate / candidates).long()
+        lags = (rate / coarse).long()
         fall = torch.stack([(window[: _WINDOW - lag] * window[lag:]).sum() for lag in lags.tolist()])
         fall = fall / window.square().sum()
-        self.register_buffer("cosines", _cosines(frequency[:bins], candidates) / fall.sqrt(), persistent=False)
+        self.register_buffer("cosines", cosines(frequency[:bins], coarse) / fall.sqrt(), persistent=False)
         self.register_buffer("window", window[:: 1 + self.halved].contiguous(), persistent=False)
-        # A windowed sinc, every other tap of it: of those between them only the middle one is not zero.
-        side = _HALF_BAND // 2
-        taps = (np.sinc(np.arange(-side, side + 1) / 2) * np.kaiser(_HALF_BAND, 5.0))[::2]
-        self.half_band: list[float] = (taps / (2 * taps.sum())).tolist()
-        taper = torch.stack([_taper(frequency[:bins], band) for band in _BANDS])
-        self.register_buffer("taper", taper[:, None, None], persistent=False)
-        self.register_buffer("fine_cosines", _cosines(frequency, _candidates(_FINE_GRID)), persistent=False)
-        fine_taper = _taper(frequency, (0.0, 80.0, _FINE_TOP - 1000, _FINE_TOP))
+        tapers = torch.stack([taper(frequency[:bins], band) for band in _BANDS])
+        self.register_buffer("taper", tapers[:, None, None], persistent=False)
+        self.register_buffer("fine_cosines", cosines(frequency, candidates(_FINE_GRID)), persistent=False)
+        fine_taper = taper(frequency, (0.0, 80.0, _FINE_TOP - 1000, _FINE_TOP))
         self.register_buffer("fine_taper", fine_taper, persistent=False)
-        count = len(candidates)
+        count = len(coarse)
         self.register_buffer("handicap", _SHORT * torch.arange(count) / _GRID, persistent=False)
         noise = torch.tensor(NOISE).repeat_interleave(SLOTS)[: self.latents, None]
         self.register_buffer("noise", noise, persistent=False)
@@ -103,27 +99,19 @@ class Pitch(nn.Module):
             edge = torch.full_like(octaves[:, :1], 9.0)
             steady = torch.minimum(torch.cat([edge, leap], 1), torch.cat([leap, edge], 1)) < _LEAP
             voicing = voicing * steady
-            pitch = octaves / _OCTAVES * (voicing > 0)
+            pitch = octaves / OCTAVES * (voicing > 0)
             values = [pitch, 2 * voicing - 1]
             if self.latents > LATENTS:
                 rise = (spectra[..., -1] - octaves).clamp(-_DETAIL, _DETAIL)
-                values.append(rise / _OCTAVES * (voicing > 0))
+                values.append(rise / OCTAVES * (voicing > 0))
             batch, slots = pitch.shape
             by_frame = torch.stack(values).view(len(values), batch, slots // SLOTS, SLOTS)
             return by_frame.permute(1, 0, 3, 2).flatten(1, 2)
 
     @staticmethod
     def held(latents: np.ndarray) -> np.ndarray:
-        """Latents [n, frames] in which, where there is no pitch, it goes in straight lines between those beside it.
-
-        It is not heard there, and `resting` takes it out again; but a coder would have to tell of every leap.
-        """
-        voiced = (latents[SLOTS:LATENTS] > -1).T.ravel()
-        if not voiced.any():
-            return latents
-        places = np.arange(len(voiced))
-        line = np.interp(places, places[voiced], latents[:SLOTS].T.ravel()[voiced])
-        return np.concatenate([line.reshape(-1, SLOTS).T.astype(latents.dtype), latents[SLOTS:]])
+        """Latents [n, frames] in which, where there is no pitch, it goes in straight lines: see `held`."""
+        return held(latents, SLOTS)
 
     @property
     def ceiling(self) -> np.ndarray:
@@ -148,13 +136,18 @@ class Pitch(nn.Module):
         pitch, voicing, *rise = (part.transpose(1, 2).flatten(1) for part in latents.split(SLOTS, 1))
         if rise:
             pitch = torch.stack([pitch - rise[0], pitch + rise[0]], 2).flatten(1)
-        limit = math.log2(HIGHEST / MIDDLE) / _OCTAVES + 0.5, math.log2(LOWEST / MIDDLE) / _OCTAVES - 0.5
-        return MIDDLE * torch.exp2(pitch.clamp(limit[1], limit[0]) * _OCTAVES), (0.5 * voicing + 0.5).clamp(0, 1)
+        limit = math.log2(HIGHEST / MIDDLE) / OCTAVES + 0.5, math.log2(LOWEST / MIDDLE) / OCTAVES - 0.5
+        return MIDDLE * torch.exp2(pitch.clamp(limit[1], limit[0]) * OCTAVES), (0.5 * voicing + 0.5).clamp(0, 1)
+
+    def by_slot(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """F0 in Hz and voicing (0 to 1) of each slot, both [batch, frames * slots], of latents [batch, n, frames]."""
+        hertz, voicing = self.curves(latents)
+        return hertz.unflatten(1, (-1, self.parts // SLOTS)).mean(2), voicing
 
     def by_frame(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """F0 in Hz and voicing (0 to 1) of each frame, both [batch, 1, frames], of latents [batch, n, frames]."""
-        hertz, voicing = self.curves(latents)
-        hertz = hertz.unflatten(1, (-1, SLOTS, self.parts // SLOTS)).mean(3)
+        hertz, voicing = self.by_slot(latents)
+        hertz = hertz.unflatten(1, (-1, SLOTS))
         voicing = voicing.unflatten(1, (-1, SLOTS))
         weight = voicing + 1e-6
         return ((hertz * weight).sum(2) / weight.sum(2))[:, None], voicing.mean(2)[:, None]
@@ -173,24 +166,14 @@ class Pitch(nn.Module):
         """
         side = (_WINDOW - self.hop) // 2
         if self.halved:
-            around = side + _HALF_BAND // 2
-            sound = self._at_half_rate(F.pad(sound[:, 0], (around, around)))
+            around = side + HALF_BAND_REACH
+            sound = at_half_rate(F.pad(sound[:, 0], (around, around)))
             windows = sound.unfold(-1, _WINDOW // 2, self.hop // 2)
         else:
             windows = F.pad(sound[:, 0], (side, side)).unfold(-1, _WINDOW, self.hop)
         spectra = torch.fft.rfft(windows * self.window)
         spectra = spectra[..., : len(self.fine_taper)]
         return (spectra.real.square() + spectra.imag.square() + 1e-9).sqrt()
-
-    def _at_half_rate(self, sound: Tensor) -> Tensor:
-        """Every other sample of sound [batch, n] without what lies above a quarter of its rate: [batch, n // 2 - 7]."""
-        count = sound.shape[-1] // 2 - _HALF_BAND // 2
-        beside, here = sound[:, : sound.shape[-1] // 2 * 2].unflatten(-1, (-1, 2)).unbind(-1)
-        half = 0.5 * here[:, _HALF_BAND // 4 :][:, :count]
-        beside = beside.contiguous()
-        for n, tap in enumerate(self.half_band):  # as a convolution of one channel it takes four times as long
-            half.add_(beside[:, n : n + count], alpha=tap)
-        return half
 
     def _correlation(self, magnitude: Tensor) -> Tensor:
         """Autocorrelation of the compressed spectrum at each candidate, [batch, spectra, candidates]; 1 is periodic.
@@ -209,7 +192,7 @@ class Pitch(nn.Module):
         near = near.clamp(_REACH + 1, self.fine_cosines.shape[1] - _REACH - 2)
         correlation = self._beside(magnitude.sqrt() * self.fine_taper, near)
         best = correlation[..., 1:-1].argmax(-1) + 1
-        return HIGHEST * torch.exp2(-(near + best - _REACH - 1 + _vertex(correlation, best)) / _FINE_GRID)
+        return HIGHEST * torch.exp2(-(near + best - _REACH - 1 + vertex(correlation, best)) / _FINE_GRID)
 
     def _beside(self, spectra: Tensor, near: Tensor) -> Tensor:
         """Autocorrelation of spectra [batch, spectra, bins] at the fine candidates around one for each of them."""
@@ -228,44 +211,27 @@ class Pitch(nn.Module):
     def _follow(self, correlation: Tensor) -> tuple[Tensor, Tensor]:
         """F0 in Hz and the autocorrelation there, [batch, spectra]."""
         score = correlation - self.handicap
-        last = score.shape[-1] - 1
         best = along_paths(score, _SPAN)[..., 1:-1].argmax(-1) + 1
+        best = on_top(correlation, best, 2)  # the path may run beside the peak
+        strength = correlation.gather(-1, best[..., None])[..., 0]
+        return HIGHEST * torch.exp2(-(best + vertex(correlation, best)) / _GRID), strength
 
-        def at(place: Tensor) -> Tensor:
-            return correlation.gather(-1, place[..., None])[..., 0]
 
-        for _ in range(2):  # the path may run beside the peak
-            before, here, after = at(best - 1), at(best), at(best + 1)
-            best = (best + (after > here).long() - ((before > here) & (after <= here)).long()).clamp(1, last - 1)
-        return HIGHEST * torch.exp2(-(best + _vertex(correlation, best)) / _GRID), at(best)
+def held(latents: np.ndarray, slots: int) -> np.ndarray:
+    """Latents [n, frames] in which, where there is no pitch, it goes in straight lines between those beside it.
+
+    The first of them are the pitch of so many slots a frame, the next their voicing. It is not heard there, and
+    `resting` takes it out again; but a coder would have to tell of every leap.
+    """
+    voiced = (latents[slots : 2 * slots] > -1).T.ravel()
+    if not voiced.any():
+        return latents
+    places = np.arange(len(voiced))
+    line = np.interp(places, places[voiced], latents[:slots].T.ravel()[voiced])
+    return np.concatenate([line.reshape(-1, slots).T.astype(latents.dtype), latents[slots:]])
 
 
 def pitch_reach(hop: int) -> int:
     """Samples on one side that the latents of a frame of `hop` samples depend on, an upper bound."""
     # The path from a neighbouring slot, the spectra of the frame itself, and half a window.
     return (_SPAN + _SPECTRA + _SPECTRA * SLOTS) * (hop // (_SPECTRA * SLOTS)) + _WINDOW // 2
-
-
-def _candidates(grid: int) -> Tensor:
-    """Frequencies from the highest down, so many an octave."""
-    count = round(grid * math.log2(HIGHEST / LOWEST)) + 1
-    return HIGHEST * 2.0 ** (-torch.arange(count, dtype=torch.float64) / grid)
-
-
-def _taper(frequency: Tensor, band: tuple[float, float, float, float]) -> Tensor:
-    """Weights of frequencies: none below the first of a band's, one from the second to the third, none from the fourth.
-    """
-    first, whole, fall, last = band
-    return ((frequency - first) / (whole - first)).clamp(0, 1) * ((last - frequency) / (last - fall)).clamp(0, 1)
-
-
-def _cosines(frequency: Tensor, candidates: Tensor) -> Tensor:
-    """What a power spectrum is multiplied by for its autocorrelation at the period of each candidate."""
-    return torch.cos(2 * math.pi * frequency[:, None].double() / candidates[None]).float()
-
-
-def _vertex(values: Tensor, place: Tensor) -> Tensor:
-    """How far from a place on the last axis a parabola through it and both its neighbours has its top, at most 0.5."""
-    before, here, after = (values.gather(-1, (place + d)[..., None])[..., 0] for d in (-1, 0, 1))
-    bend = before - 2 * here + after
-    return torch.where(bend < -1e-6, 0.5 * (before - after) / bend, torch.zeros_like(bend)).clamp(-0.5, 0.5)

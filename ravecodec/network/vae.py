@@ -18,12 +18,13 @@ from .lapped import LappedTransform
 from .layers import full_precision
 from .noise import seeded_noise
 from .pitch import LATENTS as PITCH_LATENTS
-from .pitch import Pitch, pitch_reach
+from .pitch import Pitch
 from .posterior import Posterior
 from .pqmf import PQMF
 from .pulses import pulse_train
-from .refiner import REACH as REFINER_REACH
-from .scatter import REACH as SCATTER_REACH
+from .reach import decoder_reach, encoder_reach
+from .secondpitch import LATENTS as SECOND_LATENTS
+from .secondpitch import SecondPitch
 from .tones import Tones
 
 LEVEL_LATENT = -1  # with gain and shape, the last latent starts as the log level
@@ -51,7 +52,9 @@ class RaveNet(nn.Module):
         self.single = slice(free, free + 2 * config.tones)  # the latents of the single tones
         pitch = PITCH_LATENTS if self.pitch is None else self.pitch.latents
         self.tune = slice(self.single.stop, self.single.stop + pitch)  # the latents of the pitch
-        self.source = slice(self.single.start, self.tune.stop)  # both: what a phase is the sum of
+        self.second = SecondPitch(config.hop, config.rate) if config.second_pitch else None
+        self.other = slice(self.tune.stop, self.tune.stop + SECOND_LATENTS * config.second_pitch)  # of the second pitch
+        self.source = slice(self.single.start, self.other.stop)  # all of these: what a phase is the sum of
         with torch.no_grad():
             # Latents that a fixed path fills from the start are not to be drowned by an untrained encoder.
             head = self.encoder.head.weight
@@ -89,6 +92,9 @@ class RaveNet(nn.Module):
             if self.tones is not None:
                 tones = self.tones.measure(sound, *self.pitch.by_frame(pitch))
                 pitch, noise = torch.cat([tones, pitch], 1), torch.cat([self.tones.noise, noise])
+            if self.second is not None:
+                second = self.second.measure(sound, *self.pitch.by_slot(pitch[:, -self.pitch.latents :]))
+                pitch, noise = torch.cat([pitch, second], 1), torch.cat([noise, self.second.noise])
             mean = _replaced(mean, self.source, pitch)
             scale = _replaced(scale, self.source, noise.expand(len(mean), -1, mean.shape[2]))
         return Posterior(mean, scale, self.single)
@@ -114,7 +120,13 @@ class RaveNet(nn.Module):
         sent = means.copy()
         for channel in sent:
             channel[self.tune] = self.pitch.held(channel[self.tune])
+            if self.second is not None:
+                channel[self.other] = self.second.held(channel[self.other])
         return sent
+
+    def _within(self, source: Tensor, where: slice) -> Tensor:
+        """The latents of one kind, of those that a phase is the sum of."""
+        return source[:, where.start - self.source.start : where.stop - self.source.start]
 
     def decode_bands(self, latents: Tensor, noise: Tensor, pulses: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Latents [batch, latents, frames] and noise [batch, bands, time] to sub-bands [batch, bands, time].
@@ -155,9 +167,14 @@ class RaveNet(nn.Module):
         pulses = None
         if self.pitch is not None:
             with torch.no_grad(), full_precision(latents):
-                tune = source[:, self.tune.start - self.source.start :]
-                pulses = self.pqmf(pulse_train(self.pitch, tune, self.config.hop, first, start))
+                tunes = [self._within(source, self.tune)]
+                if self.second is not None:
+                    tunes.append(self.second.as_first(self._within(source, self.other), self.pitch.latents))
+                trains = [pulse_train(self.pitch, tune, self.config.hop, first, start) for tune in tunes]
+                pulses = torch.cat([self.pqmf(train) for train in trains], 1)
             latents = _replaced(latents, self.tune, self.pitch.resting(latents[:, self.tune]))
+            if self.second is not None:
+                latents = _replaced(latents, self.other, self.second.resting(latents[:, self.other]))
         bands, sent = self.decode_bands(latents, noise, pulses)
         sound = self.pqmf.inverse(bands)
         if self.envelope is None or self.gain is None:
@@ -222,12 +239,14 @@ class RaveNet(nn.Module):
         found = np.full(self.config.latents, np.inf)
         if self.pitch is not None:
             found[self.tune] = self.pitch.ceiling
+        if self.second is not None:
+            found[self.other] = self.second.ceiling
         return found
 
     @property
     def kinds(self) -> list[range]:
         """Latents that may be mixed: those learned freely; each of a tone or a pitch alone; envelope, level."""
-        last = self.single if self.pitch is None else self.tune
+        last = self.single if self.pitch is None else self.source
         bounds = [0, *range(self.single.start, last.stop + 1)]
         bounds += [self.config.latents] * (self.gain is not None)
         return [range(*pair) for pair in pairwise(bounds)]
@@ -259,46 +278,3 @@ def _replaced(latents: Tensor, where: slice, values: Tensor) -> Tensor:
 def _asinh(x: Tensor) -> Tensor:
     """The inverse hyperbolic sine within 2e-7, relative above 1; torch's own takes nine times as long on a CPU."""
     return torch.copysign(torch.log(x.abs() + torch.sqrt(x.square() + 1)), x)
-
-
-def _unit_reach(dilation: int, kernel: int, layers: int) -> int:
-    return (kernel - 1) * (dilation + layers - 1)
-
-
-def encoder_reach(config: NetworkConfig) -> int:
-    """Sub-band samples on one side (the larger one) that a latent frame depends on, an upper bound."""
-    side, step, reach = config.encoder, 1, 6.0
-    for i in range(len(side.channels)):
-        for unit in range(side.units[i]):
-            reach += step * _unit_reach(side.dilations[unit % len(side.dilations)], side.kernel, side.layers)
-        if i < len(config.ratios):
-            reach += step * (config.ratios[i] + 1)
-            step *= config.ratios[i]
-    reach = (reach if config.causal else reach / 2) + 2 * step
-    if config.gain_shape:
-        reach += 2 * config.decimation
-    if config.lapped:
-        reach = max(reach, 3 * config.decimation)
-    if config.pitch:
-        reach = max(reach, pitch_reach(config.hop) / config.bands + (config.decimation if config.tones else 0))
-    return math.ceil(reach)
-
-
-def decoder_reach(config: NetworkConfig) -> int:
-    """Sub-band samples on one side that a sub-band sample of the output depends on, an upper bound."""
-    side, step = config.decoder, config.decimation
-    reach = step * (3.0 if side.norm == "batch" else 1.0)
-    widths = range(len(side.channels))
-    for i in widths:
-        for unit in range(side.units[::-1][i]):
-            reach += step * _unit_reach(side.dilations[unit % len(side.dilations)], side.kernel, side.layers) / 2
-        if i < len(config.ratios):
-            reach += step
-            step //= config.ratios[::-1][i]
-    reach += SCATTER_REACH if config.scatter_lowest else 0
-    reach += 11 + 2 * config.noise.hop + (80 if config.harmonics else 0)
-    if config.envelope:  # in each round half a window, the spectra that are averaged, and half a window again
-        averaged = PARTS // 2 if config.envelope_detail else PARTS
-        reach += config.envelope_rounds * config.decimation * (2 + averaged) / PARTS
-    reach += config.decimation * REFINER_REACH / PARTS if config.envelope_refiner else 0
-    return math.ceil(reach * (2 if config.causal else 1))

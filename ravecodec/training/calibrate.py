@@ -38,6 +38,7 @@ MEASURED = ("rotation", "calibration_frames", "entropy_frames")  # notes of what
 TIMED = 8  # excerpts by which the delay of an export is found
 SAME = 0.99  # product of two components' vectors from which on they are one
 LATER = 4.0  # how much smaller single tones are made in the order of components
+LAST = 40.0  # the same of a second pitch, which says nothing without its voicing: it is to come no sooner
 SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it comes sooner
 
 
@@ -181,7 +182,7 @@ def _centre(mean: np.ndarray, net: CodecNetwork) -> np.ndarray:
     components that are not sent.
     """
     centre = mean.copy()
-    for measured, where in ((net.tones, net.single), (net.pitch, net.tune)):
+    for measured, where in ((net.tones, net.single), (net.pitch, net.tune), (net.second, net.other)):
         if measured is not None:
             centre[where] = measured.rest[:, 0].numpy()
     return centre
@@ -205,6 +206,7 @@ def choose_basis(net: CodecNetwork, found: Statistics, rotation: str = "auto") -
         unit[net.single] *= LATER  # finely placed, but of no use before there is an envelope
     if net.pitch is not None:
         unit[net.tune][SLOTS:LATENTS] *= SOONER  # without its voicing a pitch is of no use
+        unit[net.other][:1] *= LAST
         alone = latents[net.source]
         together = [[i for i in latents if i not in alone], *([i] for i in alone)]
     groups = {"all": together, "kinds": net.kinds, "none": [[i] for i in latents]}
