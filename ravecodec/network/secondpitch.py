@@ -31,6 +31,7 @@ _WIDTH = 22.0  # Hz beside a partial of the first pitch over which it is taken o
 _VOICED = (0.15, 0.3)  # share of all peaks at which voicing begins and is full
 _SPAN = 2  # slots on either side over which a peak is followed
 _STEADY = 0.05  # octaves between slots within which it is the same note
+_NOTE = 3  # slots in a row that are a note: 64 ms
 _FLOOR = 1e-4  # magnitude that is as good as none
 
 
@@ -128,14 +129,13 @@ class SecondPitch(nn.Module):
 
 
 def _lasting(octaves: Tensor) -> Tensor:
-    """Whether a slot of [batch, slots] is one of at least three in a row with the same note."""
-    alike = (octaves[:, 1:] - octaves[:, :-1]).abs() < _STEADY
-    alike = F.pad(alike, (2, 2))  # the pair before slot n stands at n + 1, the one after it at n + 2
-    pairs = alike[:, :-1] & alike[:, 1:]
-    return pairs[:, :-2] | pairs[:, 1:-1] | pairs[:, 2:]
+    """Whether a slot of [batch, slots] is one of enough in a row with the same note."""
+    alike = ((octaves[:, 1:] - octaves[:, :-1]).abs() < _STEADY).float()
+    whole = -F.max_pool1d(-F.pad(alike, (_NOTE - 1, _NOTE - 1)), _NOTE - 1, 1)  # all pairs of a run of that length are
+    return F.max_pool1d(whole, _NOTE, 1) > 0
 
 
 def second_pitch_reach(hop: int) -> int:
     """Samples on one side that the latents of a frame of `hop` samples depend on, an upper bound."""
-    # Two slots of the same note, a path from the last of them, and one more, which says whether the first pitch glides.
-    return (2 + _SPAN + 1) * (hop // SLOTS) + max(pitch_reach(hop), _WINDOW // 2 + 3 * HALF_BAND_REACH)
+    # The slots of a note, a path from the last of them, and one more, which says whether the first pitch glides.
+    return (_NOTE - 1 + _SPAN + 1) * (hop // SLOTS) + max(pitch_reach(hop), _WINDOW // 2 + 3 * HALF_BAND_REACH)
