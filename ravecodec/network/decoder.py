@@ -87,8 +87,9 @@ class Decoder(nn.Module):
             wave = self.scatter(wave, noise, voicing)
         if pulses is not None:
             # Not squashed: a gain that is driven to nothing for a while must find its way back.
-            pitched = gains[:, -pulses.shape[1] :] * pulses
-            wave = wave + pitched.unflatten(1, (-1, self.bands)).sum(1)
+            of_pitch = gains[:, -pulses.shape[1] :].split(self.bands, 1)
+            for gain, partials in zip(of_pitch, pulses.split(self.bands, 1), strict=True):
+                wave = wave + gain * partials
         if self.harmonics is not None:
             # The source is detached: the low bands are learned for themselves, not for their overtones.
             wave = wave + amplitude(gains[:, : self.bands]) * self.harmonics(wave.detach())
