@@ -80,6 +80,8 @@ def encode_lines(lines: Iterable[Line], packets: int, tables: Tables) -> list[by
 def _code_run(coder: Any, tables: Tables, line: Line, part: tuple[int, slice], escaping: bool) -> None:
     """Code the symbols of a level of a packet, then the escaped values among them."""
     rows, symbols = line.rows[part], line.symbols[part]
+    if line.on is not None:
+        rows, symbols = rows[line.on[part]], symbols[line.on[part]]
     if not line.chosen:
         model = tables.model(int(rows[0])) if len(rows) else None
         if model is not None:
@@ -89,7 +91,7 @@ def _code_run(coder: Any, tables: Tables, line: Line, part: tuple[int, slice], e
             pass
     if escaping and (escaped := line.escaped[part]).any():
         low = line.low[part][escaped]
-        classes, bits = escape.split(line.values[part][escaped], low, low + tables.last[rows[escaped]])
+        classes, bits = escape.split(line.values[part][escaped], low, low + tables.last[line.rows[part][escaped]])
         coder.encode(classes, _class_model())
         if bits.size:
             coder.encode(bits, _bit_model())
@@ -202,20 +204,28 @@ def _decode_line(decoders: list[_Decoder], tables: Tables, predictor: Predictor,
     for last in spread.ends:
         if last > first:
             rows, whole = predictor.rows(first, last)
-            values = _decode_run(decoders, tables, rows, whole)
+            on = None if predictor.on is None else predictor.on[:, first:last]
+            values = _decode_run(decoders, tables, rows, whole, on)
             predictor.put(first, last, values)
             line[:, spread.frames[first:last]] = values
         first = last
 
 
 def _decode_run(
-    decoders: list[_Decoder], tables: Tables, rows: NDArray[np.int64], whole: NDArray[np.int64] | None
+    decoders: list[_Decoder],
+    tables: Tables,
+    rows: NDArray[np.int64],
+    whole: NDArray[np.int64] | None,
+    on: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """The inverse of `_code_run` for every packet: as many integers as there are rows, each at the whole part of its
-    mean; without means the row is a fixed one.
+    mean; without means the row is a fixed one. What is not `on` is zero.
     """
     symbols = np.zeros(rows.shape, dtype=np.int64)
-    if whole is not None:
+    if whole is not None and on is not None:
+        for packet, (decoder, coded) in enumerate(zip(decoders, on, strict=True)):
+            symbols[packet, coded] = decoder.each(tables.bank_models.take(rows[packet, coded]).tolist())
+    elif whole is not None:
         every = zip(decoders, tables.bank_models.take(rows).tolist(), strict=True)
         found = chain.from_iterable(decoder.each(models) for decoder, models in every)
         symbols = np.fromiter(found, np.int64, rows.size).reshape(rows.shape)
@@ -229,6 +239,9 @@ def _decode_run(
     last = tables.last.take(rows)
     values = symbols + low
     escaped = symbols == last
+    if on is not None:
+        values *= on
+        escaped &= on
     if np.count_nonzero(escaped):
         for packet in np.flatnonzero(escaped.any(axis=1)).tolist():
             at = packet, escaped[packet]

@@ -29,6 +29,7 @@ STEP_UNIT = 8  # feature of a step, for each eighth of an octave
 AROUND_SIZE, BESIDE_SIZE, ACROSS_SIZE = 2 * len(AROUND), 3 * len(BESIDE), 2 * len(ACROSS)
 ABOUT_SIZE = LEVELS + len(AROUND)  # levels, missing frames around, another channel before
 STATE_SIZE = ABOUT_SIZE + 1  # and the step
+SWITCH = "switch"  # the array that may be missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,9 @@ class Context:
     network's units. feed [N, 10, H]: what a decoded component tells the later ones; straight [N, 10, N]: the same,
     past the hidden units, values to means and magnitudes to scales. beside [N, 12, H]: a component's own neighbours
     in time; across [N, 6, H]: the channel before; state [N, 11, H]: level, edges, channel, step. out [N, H + 18, 2] and
-    base [N, 2]: mean and scale from hidden units, neighbours and channel. bank [K, 8]: row numbers. ModelError if
-    shapes or bounds are wrong.
+    base [N, 2]: mean and scale from hidden units, neighbours and channel. bank [K, 8]: row numbers. switch [N]: which
+    lower one of these components has to be above zero for this one to be coded, -1 for none (None: there are none).
+    ModelError if shapes or bounds are wrong.
     """
 
     components: NDArray[np.int64]
@@ -55,10 +57,12 @@ class Context:
     out: NDArray[np.int64]
     base: NDArray[np.int64]
     bank: NDArray[np.int64]
+    switch: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            array = np.array(getattr(self, field.name))
+            given = getattr(self, field.name)
+            array = np.full(len(self.components), -1) if given is None else np.array(given)
             if not np.issubdtype(array.dtype, np.integer):
                 raise ModelError(f"tables: {field.name} is not an array of integers")
             array = array.astype(np.int64)
@@ -82,6 +86,7 @@ class Context:
             "out": ((parts, hidden + BESIDE_SIZE + ACROSS_SIZE, 2), -128, 127),
             "base": ((parts, 2), -(1 << 24), 1 << 24),
             "bank": ((classes, FRACTIONS), 0, (1 << 20) - 1),
+            "switch": ((parts,), -1, MAX_LATENTS - 1),
         }
         for name, (shape, low, high) in shapes.items():
             array = getattr(self, name)
@@ -91,6 +96,14 @@ class Context:
                 raise ModelError(f"tables: {name} is out of bounds")
         if (np.diff(self.components) <= 0).any():
             raise ModelError("tables: the context network's components do not ascend")
+        if (self.switches >= np.arange(parts)).any():
+            raise ModelError("tables: what switches a component of the context network comes after it")
+
+    @property
+    def switches(self) -> NDArray[np.int64]:
+        """`switch`, which is an array once it was looked at."""
+        assert self.switch is not None
+        return self.switch
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray]) -> Context | None:
@@ -98,14 +111,16 @@ class Context:
         found = {f.name: arrays[f"context_{f.name}"] for f in fields(cls) if f"context_{f.name}" in arrays}
         if not found:
             return None
-        if len(found) < len(fields(cls)):
+        if len(found.keys() - {SWITCH}) < len(fields(cls)) - 1:
             raise ModelError("tables: an array of the context network is missing")
         return cls(**found)
 
     def to_arrays(self) -> dict[str, NDArray]:
         """Plain integer arrays, in the smallest types that hold their bounds."""
-        wide = dict.fromkeys(("normal", "scale", "level", "base", "bank"), np.int32) | {"components": np.int16}
-        return {f"context_{f.name}": getattr(self, f.name).astype(wide.get(f.name, np.int8)) for f in fields(self)}
+        given = [f.name for f in fields(self) if f.name != SWITCH or (self.switches >= 0).any()]
+        wide = dict.fromkeys(("normal", "scale", "level", "base", "bank"), np.int32)
+        wide |= dict.fromkeys(("components", SWITCH), np.int16)
+        return {f"context_{name}": getattr(self, name).astype(wide.get(name, np.int8)) for name in given}
 
 
 def features() -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ def optimise(
     encoding.
     """
     if weight <= 0 or not exact.size:
-        return _nearest(exact).astype(np.int32)
+        return tables.switched(_nearest(exact), linked).astype(np.int32)
     packets = exact.reshape(-1, *exact.shape[-3:])
     codes = np.zeros(packets.shape, dtype=np.int32)
     for _ in _kept(_lines(packets, tables, step, weight, linked), codes):
@@ -61,7 +61,7 @@ def _lines(
     """The lines of packets [packets, channels, frames, components], one after another, as they are chosen."""
     packets, channels, frames, components = exact.shape
     if weight <= 0 or not exact.size:
-        yield from tables.lines(_nearest(exact), step, linked)
+        yield from tables.lines(tables.switched(_nearest(exact), linked), step, linked)
         return
     spread = order(frames)
     choices = _Choices(exact.take(spread.frames, axis=2).transpose(3, 1, 0, 2), weight)
@@ -77,17 +77,20 @@ def _lines(
                 continue
             assert predictor is not None
             predictor.open(component, channel)
-            values = choice.nearest
+            on = predictor.on
+            values = choice.nearest if on is None else choice.nearest * on
             predictor.put(0, frames, values)
             for _ in range(ROUNDS if frames > 1 else 1):
                 chosen = choice.between(tables, *predictor.rows_at(choice.places))
+                if on is not None:
+                    chosen *= on
                 if np.array_equal(chosen, values):
                     break
                 values = chosen
                 predictor.put(0, frames, values)
             rows, whole = predictor.rows(0, frames)
             predictor.close()
-            yield tables.line(component, values, rows, tables.low[rows] + whole, spread.ends)
+            yield tables.line(component, values, rows, tables.low[rows] + whole, spread.ends, on)
 
 
 def _nearest(exact: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -95,7 +95,7 @@ class Predictor:
     Channels that are `linked` are predicted from the ones before.
     They know nothing of one another: side by side they only take less time. For each component in turn, and in it for
     each channel in turn: `open`, then `rows` and `put` level by level (or at once, if the integers are known), then
-    `close`.
+    `close`. Where a component is not `on` its integer is zero, is not coded, and tells nothing.
     """
 
     def __init__(
@@ -125,6 +125,10 @@ class Predictor:
         # Of mean and class: two calls with bounds of both take less time than a clip of each.
         self._lowest, self._highest = np.array([[[-MEAN_MAX], [0]], [[MEAN_MAX], [len(context.bank) - 1]]], np.float64)
         self._at = (0, 0)
+        self._switches = context.switches[: self._parts].tolist()
+        # Where what switches others on is above zero, in coding order, by its number and channel.
+        self._above: dict[tuple[int, int], NDArray[np.bool_]] = {}
+        self.on: NDArray[np.bool_] | None = None  # [packets, frames], in coding order; None: everywhere
 
     def open(self, component: int, channel: int) -> None:
         """Begin with a channel of a component."""
@@ -133,6 +137,10 @@ class Predictor:
         self._own, self._other = self._other, self._own
         self._own[:] = 0
         follows = channel > 0 and self._linked
+        switch = self._switches[n]
+        self.on = None if switch < 0 else self._above[switch, 0 if self._linked else channel]
+        if n in self._switches:
+            self._above[n, channel] = np.zeros(self._sums.shape[1:3], bool)
         self._state[:, -2] = EXISTS * follows
         sums, first = self._sums[channel], net.hidden + 2 * (n % BLOCK)
         if n and not n % BLOCK:
@@ -188,7 +196,13 @@ class Predictor:
         value = np.multiply(codes, self._net.context.normal[self._place, self._at[0]], dtype=np.int64)
         value += (1 << VALUE_BITS - 1) + (VALUE_MAX << VALUE_BITS)
         value >>= VALUE_BITS
-        self._own[:, self._order.places[first:last]] = self._net.features.take(value, axis=0, mode="clip")
+        found = self._net.features.take(value, axis=0, mode="clip")
+        if self.on is not None:
+            found *= self.on[:, first:last, None]
+        self._own[:, self._order.places[first:last]] = found
+        above = self._above.get(self._at)
+        if above is not None:
+            above[:, first:last] = codes > 0
 
     def close(self) -> None:
         """End with a channel of a component: what it holds is told to the later ones."""

@@ -43,7 +43,7 @@ class Line:
 
     values, rows, low and symbols [packets, T]: the integer, its row, the first integer of that row where it stands, and
     the row's entry for it; escaped [packets, T]: whether that is the escape. ends: where each level of the order ends;
-    one level where the row is fixed.
+    one level where the row is fixed. on [packets, T]: where an integer is coded; None: everywhere.
     """
 
     component: int
@@ -53,6 +53,7 @@ class Line:
     symbols: NDArray[np.int64]
     escaped: NDArray[np.bool_]
     ends: tuple[int, ...]
+    on: NDArray[np.bool_] | None = None
 
     @property
     def chosen(self) -> bool:
@@ -243,6 +244,20 @@ class Tables:
             return None
         return Predictor(self._weights, place, step, shape, linked)
 
+    def switched(self, codes: NDArray[np.integer], linked: bool = True) -> NDArray[np.integer]:
+        """Codes [..., channels, frames, components] in which what is switched off is zero.
+
+        All of `linked` channels go by the first.
+        """
+        if self.context is None or (self.context.switches < 0).all():
+            return codes
+        found, numbers = codes.copy(), self.context.components
+        for component, switch in zip(numbers, self.context.switches, strict=True):
+            if switch >= 0 and component < codes.shape[-1]:
+                on = found[..., numbers[switch]] > 0
+                found[..., component] *= on[..., :1, :] if linked else on
+        return found
+
     def lines(self, codes: NDArray[np.integer], step: int, linked: bool = True) -> Iterator[Line]:
         """Codes [packets, channels, frames, components] as they are coded, one line of all packets after another.
 
@@ -262,20 +277,33 @@ class Tables:
                 assert predictor is not None
                 values = values.take(spread.frames, axis=1)
                 predictor.open(component, channel)
+                on = predictor.on
+                if on is not None and values[~on].any():
+                    raise ValueError(f"component {component} is not 0 where the one that switches it on is")
                 predictor.put(0, frames, values)
                 rows, whole = predictor.rows(0, frames)
                 predictor.close()
-                yield self.line(component, values, rows, self.low[rows] + whole, spread.ends)
+                yield self.line(component, values, rows, self.low[rows] + whole, spread.ends, on)
 
     def line(
-        self, component: int, values: NDArray, rows: NDArray, low: NDArray, ends: tuple[int, ...]
+        self,
+        component: int,
+        values: NDArray,
+        rows: NDArray,
+        low: NDArray,
+        ends: tuple[int, ...],
+        on: NDArray[np.bool_] | None = None,
     ) -> Line:
-        """The line of these values [packets, T], rows and first integers of the rows where they stand."""
+        """The line of these values [packets, T], rows and first integers of the rows where they stand, and where they
+        are coded (None: everywhere).
+        """
         last = self.last.take(rows)
         symbols = values - low
         escaped = (symbols < 0) | (symbols >= last)
         np.copyto(symbols, last, where=escaped)
-        return Line(component, values, rows, low, symbols, escaped, ends)
+        if on is not None:
+            escaped &= on
+        return Line(component, values, rows, low, symbols, escaped, ends, on)
 
     @one_thread
     def component_bits(self, codes: NDArray, step: int, linked: bool = True) -> NDArray[np.float64]:
@@ -286,7 +314,8 @@ class Tables:
         if not codes.size:
             return total
         for line in self.lines(codes.reshape(1, -1, *codes.shape[-2:]), step, linked):
-            total[line.component] += self.price(line.values, line.rows, line.low - self.low[line.rows]).sum()
+            bits = self.price(line.values, line.rows, line.low - self.low[line.rows])
+            total[line.component] += bits.sum(where=True if line.on is None else line.on)
         return total
 
     def bits(self, codes: NDArray, step: int, linked: bool = True) -> float:

@@ -42,10 +42,11 @@ def plain() -> Tables:
 
 
 @lru_cache
-def networked(extreme: bool = False) -> Tables:
+def networked(extreme: bool = False, switched: bool = False) -> Tables:
     """The same with a context network for seven components of ten, its weights by formula or, `extreme`, at their ends.
 
-    What such a network says is as good as noise, but the arithmetic is all there.
+    What such a network says is as good as noise, but the arithmetic is all there. With `switched` three of them are
+    switched by others, one of these by another one still.
     """
     chosen = np.array([0, 1, 2, 4, 5, 7, 8])
     parts, hidden, steps = len(chosen), 6, len(STEPS)
@@ -74,6 +75,7 @@ def networked(extreme: bool = False) -> Tables:
         out=drawn(128 if extreme else 8, parts, hidden + BESIDE_SIZE + ACROSS_SIZE, 2),
         base=drawn(1 << 24 if extreme else 1 << 9, parts, 2),
         bank=len(rows) + np.minimum(np.arange(12)[:, None] // 2 + np.arange(8) % 2, len(narrow) - 1),
+        switch=np.array([-1, 0, -1, 1, 2, -1, -1]) if switched else None,
     )
     every = rows + narrow
     return Tables(
@@ -115,6 +117,7 @@ def noise(seed: int, shape: tuple[int, int, int], spread: int = 6) -> NDArray[np
 
 SETS: dict[str, Callable[[], Tables]] = {
     "plain": plain, "context": networked, "extreme-context": partial(networked, True),
+    "switched-context": partial(networked, switched=True),
 }  # fmt: skip
 
 
@@ -129,6 +132,7 @@ def _write(
     out = io.BytesIO()
     full = header.frames_per_packet
     tables = tables or plain()
+    codes = tables.switched(codes, header.layout != Layout.DISCRETE)
     header = replace(header, seed=seed_of(codes[:, :full]), tables_id=tables.id, model_id=bytes(range(16)))
     writer = Writer(out, header, tables)
     for number, start in enumerate(range(0, codes.shape[1], full)):
@@ -191,6 +195,11 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "context-zero-and-steady", _write(wide, still, tables=networked())
     steps = replace(wide, step=-12)
     yield "context-coarser", _write(steps, noise(16, (1, 60, COMPONENTS)), coarser=(0, 12, 19, 12), tables=networked())
+    known = networked(switched=True)
+    yield "switched-context-mono", _write(wide, noise(17, (1, 100, COMPONENTS)), tables=known)
+    yield "switched-context-joint", _write(sides, noise(18, (2, 37, COMPONENTS)), tables=known)
+    yield "switched-context-discrete", _write(many, noise(19, (3, 70, 6), 3), tables=known)
+    yield "switched-context-escapes", _write(wide, wild, tables=known)
     data = _write(usual, mono)
     yield "cut-short", data[: len(data) * 2 // 3]
     middle = len(data) // 2

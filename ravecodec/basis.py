@@ -58,10 +58,27 @@ class Basis:
         """
         found = np.full(len(self.mean), np.inf)
         for latent in np.flatnonzero(np.isfinite(latents)):
-            component = int(self.vectors[:, latent].argmax())
-            if self.vectors[component, latent] > ALONE:
+            component = self.alone(int(latent))
+            if component is not None:
                 found[component] = (latents[latent] - self.mean[latent]) / self.unit[latent]
         return found
+
+    def switches(self, latents: np.ndarray) -> np.ndarray:
+        """Of each component [d] the one that switches it on, from the same of the latents [d]; −1 for none.
+
+        Both have to be one latent alone.
+        """
+        found = np.full(len(self.mean), -1)
+        for latent in np.flatnonzero(latents >= 0):
+            component, switch = (self.alone(int(number)) for number in (latent, latents[latent]))
+            if component is not None and switch is not None:
+                found[component] = switch
+        return found
+
+    def alone(self, latent: int) -> int | None:
+        """The component that is this latent alone; None if none is."""
+        component = int(self.vectors[:, latent].argmax())
+        return component if self.vectors[component, latent] > ALONE else None
 
     def steps(self, q: int) -> np.ndarray:
         """Quantiser steps sqrt(12) * noise * 2^(q / 8): at q = 0 rounding is as loud as the posterior noise."""

@@ -50,7 +50,8 @@ class Synthesis:
         self.preroll, self.hop = network.preroll, network.config.hop
         # Frames before a block that are looked at: its preroll and, for the phase of partials, frequencies before that.
         self._back = self.preroll + (SEGMENT + SETTLE if network.pitch is not None else 0)
-        self._steps = basis.steps(header.step)[: header.components].astype(np.float64)
+        # What is only to say that others are there is not heard without them.
+        self._heard = ~_alone(basis.switches(network.switches), header.components)
 
     def blocks(self, reader: Reader, first: int, last: int | None, size: int) -> Iterator[Samples]:
         """Sound [frames * hop, channels] of the frames `first` to before `last`, in blocks of `size` frames.
@@ -110,9 +111,7 @@ class Synthesis:
 
     def components(self, codes: np.ndarray, coarser: int = 0) -> np.ndarray:
         """Components [channels, frames, n] of a packet's integers, whose step is so much coarser than the file's."""
-        steps = self._steps
-        if coarser:
-            steps = self.basis.steps(self.header.step + coarser)[: self.header.components].astype(np.float64)
+        steps = self.basis.steps(self.header.step + coarser)[: self.header.components].astype(np.float64) * self._heard
         return (put_together(codes) if self.header.layout == Layout.JOINT else codes) * steps
 
     def latents(self, components: np.ndarray) -> np.ndarray:
@@ -159,3 +158,9 @@ class Synthesis:
             noise = torch.stack([seeded_noise(seed, config.bands, first, length) for seed in seeds])
         sound = self.network.render(latents, noise, source, past, begin, step)[0][:, 0]
         return np.ascontiguousarray(sound[:, self.preroll * self.hop : (self.preroll + frames) * self.hop].numpy().T)
+
+
+def _alone(switches: np.ndarray, count: int) -> np.ndarray:
+    """Which of the first `count` components switch others on (see `bitstream.optimise`), of which none is there."""
+    ruling = set(switches[switches >= 0].tolist()) - set(switches[:count].tolist())
+    return np.isin(np.arange(count), list(ruling))

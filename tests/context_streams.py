@@ -54,6 +54,7 @@ def random_context(
         out=drawn(128 if extreme else 8, parts, hidden + BESIDE_SIZE + ACROSS_SIZE, 2),
         base=drawn(1 << 24 if extreme else 1 << 12, parts, 2),
         bank=bank,
+        switch=np.array([int(dice.integers(-1, n)) if n and dice.random() < 0.3 else -1 for n in range(parts)]),
     )
 
 
@@ -98,6 +99,7 @@ def random_file(seed: int, extreme: bool = False) -> tuple[bytes, Tables, np.nda
     codes = random_codes(dice, (channels, frames, components))
     if seed % 4 == 0:
         codes[:, : 2 * full] = codes[:, :1]
+    codes = tables.switched(codes, linked=layout != Layout.DISCRETE)
     out = io.BytesIO()
     with Writer(out, header, tables) as writer:
         for first in range(0, frames, full):

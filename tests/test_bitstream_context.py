@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from context_streams import agree, flat, random_codes, random_context, random_file, random_rows, random_tables
@@ -62,7 +64,7 @@ def test_lower_components_do_not_depend_on_higher_ones() -> None:
     for seed in range(30):
         dice = np.random.default_rng(seed)
         tables = random_tables(dice)
-        codes = random_codes(dice, (2, 33, tables.components))
+        codes = tables.switched(random_codes(dice, (2, 33, tables.components)))
         step = int(tables.steps[0])
         whole = tables.component_bits(codes, step)
         for count in range(1, tables.components):
@@ -74,7 +76,7 @@ def test_bits_are_what_is_paid() -> None:
     for seed in range(40):
         dice = np.random.default_rng(seed)
         tables = random_tables(dice)
-        codes = random_codes(dice, (1, 64, tables.components))
+        codes = tables.switched(random_codes(dice, (1, 64, tables.components)))
         step = int(tables.steps[0])
         payload = coder.encode(codes, tables, step)
         over.append(len(payload) - tables.bits(codes, step) / 8)
@@ -100,7 +102,7 @@ def test_packets_side_by_side_are_as_packets_alone(extreme: bool) -> None:
         tables = random_tables(dice, extreme)
         shape = int(dice.integers(1, 3)), int(dice.integers(1, 40)), tables.components
         step = int(dice.choice(tables.steps))
-        codes = random_codes(dice, (int(dice.integers(2, 7)), *shape))
+        codes = tables.switched(random_codes(dice, (int(dice.integers(2, 7)), *shape)))
         alone = [coder.encode(packet, tables, step) for packet in codes]
         assert coder.encode_all(codes, tables, step) == alone
         # What is damaged does not touch what stands beside it.
@@ -123,7 +125,7 @@ def test_single_precision_says_what_double_does(monkeypatch: pytest.MonkeyPatch)
         tables = random_tables(dice)
         if tables.context is None:
             continue
-        codes = random_codes(dice, (3, 2, 33, tables.components))
+        codes = tables.switched(random_codes(dice, (3, 2, 33, tables.components)))
         step = int(tables.steps[0])
         kinds.append(Weights(tables.context).kind)
         with monkeypatch.context() as patch:
@@ -148,6 +150,7 @@ def test_how_many_components_tell_together_changes_nothing(monkeypatch: pytest.M
             [0], [[0, *[CHOSEN] * 20, 1]], [low for low, _ in rows], [len(c) for _, c in rows],
             [n for _, c in rows for n in c], context,
         )  # fmt: skip
+        codes = tables.switched(codes)
         payloads = coder.encode_all(codes, tables, 0)
         decoded = coder.decode_all(payloads, tables, 0, (2, 33, 22))
         assert all(one is not None and np.array_equal(one, packet) for one, packet in zip(decoded, codes, strict=True))
@@ -195,7 +198,7 @@ def test_the_id_depends_on_every_array() -> None:
     assert len(ids) == 12
 
 
-@pytest.mark.parametrize("name", [f"context_{field}" for field in Context.__dataclass_fields__])
+@pytest.mark.parametrize("name", [f"context_{field}" for field in Context.__dataclass_fields__ if field != "switch"])
 def test_damaged_networks_are_a_typed_error(name: str) -> None:
     arrays, _ = small()
     wide = {k: v.astype(np.int64) for k, v in arrays.items()}
@@ -209,6 +212,54 @@ def test_damaged_networks_are_a_typed_error(name: str) -> None:
     for changed in bad:
         with pytest.raises(ModelError):
             Tables.from_arrays(changed)
+
+
+def test_a_switch_comes_before_what_it_switches_and_may_be_missing() -> None:
+    arrays, _ = small()
+    plain = Tables.from_arrays(arrays)
+    assert plain.context is not None
+    count = len(plain.context.components)
+    none = Tables.from_arrays({**arrays, "context_switch": np.full(count, -1)})
+    assert none.id == plain.id and "context_switch" not in none.to_arrays()
+    one = np.full(count, -1)
+    one[-1] = 0
+    switched = Tables.from_arrays({**arrays, "context_switch": one})
+    assert switched.id != plain.id and Tables.from_arrays(switched.to_arrays()).id == switched.id
+    for wrong in (one + count, one - 2, one[1:], one.astype(float), np.arange(count)):
+        with pytest.raises(ModelError):
+            Tables.from_arrays({**arrays, "context_switch": wrong})
+
+
+def switched_tables(seed: int) -> tuple[Tables, np.ndarray, np.ndarray]:
+    """Tables of a network for four components, of which the first switches the second and the third, and integers
+    [3, 2, 37, 4] of linked channels and of others.
+    """
+    dice = np.random.default_rng(seed)
+    context = random_context(dice, 1, np.arange(4), dice.integers(0, 4, (5, 8)), 6)
+    rows = random_rows(dice, 4, 2)
+    tables = Tables(
+        [0], [[CHOSEN] * 4], [low for low, _ in rows], [len(c) for _, c in rows], [n for _, c in rows for n in c],
+        replace(context, switch=np.array([-1, 0, 0, -1])),
+    )  # fmt: skip
+    codes = np.rint(dice.laplace(size=(3, 2, 37, 4)) * 2).astype(np.int32)
+    return tables, tables.switched(codes), tables.switched(codes, False)
+
+
+def test_what_is_switched_off_is_zero_and_costs_nothing() -> None:
+    for seed in range(10):
+        tables, linked, apart = switched_tables(seed)
+        for codes, are in ((linked, True), (apart, False)):
+            payloads = coder.encode_all(codes, tables, 0, are)
+            found = coder.decode_all(payloads, tables, 0, codes.shape[1:], are)
+            assert all(np.array_equal(a, b) for a, b in zip(found, codes, strict=True) if a is not None)
+            on = codes[:, :1, :, 0] > 0 if are else codes[..., 0] > 0
+            assert not codes[..., 1:3][~np.broadcast_to(on, codes.shape[:3])].any() and codes[..., 3].any()
+            silent = np.where(np.arange(4) == 0, -np.abs(codes), codes)
+            bits = tables.component_bits(tables.switched(silent, are)[0], 0, are)
+            assert bits[1] == bits[2] == 0 < bits[3]
+        # What would be lost is refused.
+        with pytest.raises(ValueError, match=r"component [12] is not 0"):
+            coder.encode_all(linked + (np.arange(4) == 1), tables, 0)
 
 
 def test_what_the_network_chooses_and_its_bank_must_fit() -> None:

@@ -14,7 +14,7 @@ from ravecodec.modelfile import load_model
 from ravecodec.stereo import parted
 from ravecodec.training.calibrate import beginning_of
 from ravecodec.training.context import Beginning, ContextOptions, fit_tables
-from ravecodec.training.contextnet import ContextNet, to_integers
+from ravecodec.training.contextnet import ContextNet, to_integers, turned
 from ravecodec.training.stereo import NARROWEST, WIDEST, pair, stage
 
 STEPS = [-4, 0, 4]
@@ -96,6 +96,12 @@ def test_the_same_sound_gives_the_same_tables() -> None:
     assert fit_tables(parts, STEPS, quick).id == fit_tables(parts, STEPS, quick).id
 
 
+def test_a_switch_that_comes_later_switches_nothing() -> None:
+    quick = ContextOptions(hidden=4, updates=20)
+    found = fit_tables([source(0, 500)], STEPS, quick, switches=np.array([1, -1, 5, 0, 2, -1])).context
+    assert found is not None and found.switches.tolist() == [-1, -1, -1, 0, 2]  # the sixth is always small
+
+
 def test_too_little_sound_gives_fixed_rows() -> None:
     assert fit_tables([source(0, 20)], STEPS).context is None
     assert fit_tables([np.zeros((1, 500, 3))], STEPS).context is None
@@ -160,10 +166,40 @@ def test_components_are_known_again_wherever_they_stand() -> None:
     assert np.array_equal(found.numbers[known], order[known]) and found.context.components.size
 
 
-def test_what_it_begins_with_is_what_was_stored(tables: Tables) -> None:
+def melody(seed: int, frames: int) -> np.ndarray:
+    """Latents [1, frames, 3]: a switch, what goes on or leaps and, while it is off, takes straight lines, and noise."""
+    dice = np.random.default_rng(seed)
+    on = np.repeat(dice.integers(0, 2, frames // 10), 10)
+    line = np.where(dice.random(frames) < 0.05, dice.normal(0, 30, frames), dice.normal(0, 0.4, frames)).cumsum()
+    held = np.interp(np.arange(frames), np.flatnonzero(on), (line % 40 - 20)[on > 0])
+    return np.stack([4.0 * on, held, dice.laplace(size=frames)], 1)[None]
+
+
+def test_what_is_switched_off_costs_nothing_and_leaps_have_rows_of_their_own() -> None:
+    torch.set_num_threads(1)
+    parts, switches = [melody(0, 4000), melody(1, 4000)], np.array([-1, 0, -1])
+    knows, does_not = (fit_tables(parts, STEPS, OPTIONS, switches=each) for each in (switches, None))
+    codes = np.rint(melody(9, 640)).astype(int)
+    off = codes[0, :, 0] <= 0
+    assert 0.3 < off.mean() < 0.7
+    bits = []
+    for learned in (knows, does_not):
+        sent = learned.switched(codes)
+        assert np.array_equal(sent == codes, np.ones_like(codes)) == (learned is does_not)
+        bits.append(sum(learned.component_bits(sent[:, first : first + 64], 0) for first in range(0, 640, 64)))
+    assert bits[0][1] < 0.85 * bits[1][1] and bits[0].sum() < 0.95 * bits[1].sum()
+    assert knows.context is not None and knows.context.switches.tolist() == [-1, 0, -1]
+    # From step to step a scale grows evenly, and with it the class: from the other end for what is switched on.
+    assert (np.diff(knows.context.level, axis=0) > 0).any(0).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("switches", [None, np.array([-1, -1, 0, -1, 1])], ids=["plain", "switched"])
+def test_what_it_begins_with_is_what_was_stored(tables: Tables, switches: np.ndarray | None) -> None:
     stored = tables.context
     assert stored is not None
-    net = ContextNet(np.ones(5), OPTIONS.hidden, 0)
+    net = ContextNet(np.ones(5), OPTIONS.hidden, 0, switches)
+    if switches is not None:
+        stored = turned(replace(stored, switch=switches), switches >= 0)
     net.begin_from(stored, STEPS, np.arange(5))
     again = to_integers(net, stored.components, STEPS, stored.bank).to_arrays()
     for name, array in stored.to_arrays().items():

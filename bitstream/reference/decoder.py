@@ -18,6 +18,7 @@ Table = dict[str, list]  # an array's name to its numbers, the last index runnin
 ARRAYS = ("steps", "row_of", "low", "size", "counts")
 CONTEXT = (
     "components", "normal", "scale", "level", "feed", "straight", "beside", "across", "state", "out", "base", "bank",
+    "switch",
 )  # fmt: skip
 CLASS_COUNTS = [16378, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1]
 LARGEST = 2**20 - 1
@@ -223,6 +224,7 @@ class PacketDecoder:
         self.edges: dict[int, list[int]] = {}
         self.chosen = tables.get("components", [])
         self.N = len(self.chosen)
+        self.switch = tables.get("switch", [-1] * self.N)
         self.H = len(tables["feed"]) // (10 * self.N) if self.N else 0
 
     def decode(self, payload: bytes, channels: int, frames: int) -> list[list[list[int]]]:
@@ -238,7 +240,10 @@ class PacketDecoder:
                 if row >= 0:
                     line = self.run([row] * frames, [0] * frames)
                 else:
-                    line, before = self.predicted_line(self.chosen.index(c), channel, before)
+                    n = self.chosen.index(c)
+                    ruling = codes[0 if self.linked else channel]
+                    on = [self.switch[n] < 0 or ruling[t][self.chosen[self.switch[n]]] > 0 for t in range(frames)]
+                    line, before = self.predicted_line(n, channel, before, on)
                 for t in range(frames):
                     codes[channel][t][c] = line[t]
         return codes
@@ -265,15 +270,18 @@ class PacketDecoder:
         return values
 
     def predicted_line(
-        self, n: int, channel: int, before: list[tuple[int, int, int]] | None
+        self, n: int, channel: int, before: list[tuple[int, int, int]] | None, on: list[bool]
     ) -> tuple[list[int], list[tuple[int, int, int]]]:
-        """A line whose rows the network chooses, and its features; `before` are those of the channel before."""
+        """A line whose rows the network chooses, and its features; `before` are those of the channel before.
+
+        What is not `on` is zero and has no features.
+        """
         frames = self.frames
         line = [0] * frames
         known = [(0, 0, 0)] * frames
         for level in range(5):
             d = 16 >> level
-            members = range(0, frames, 16) if level == 0 else range(d, frames, 2 * d)
+            members = [t for t in (range(0, frames, 16) if level == 0 else range(d, frames, 2 * d)) if on[t]]
             chosen = [self.predict(n, channel, t, level, known, before) for t in members]
             values = self.run([row for row, _ in chosen], [w for _, w in chosen])
             for t, value in zip(members, values, strict=True):

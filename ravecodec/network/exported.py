@@ -153,6 +153,11 @@ class ExportedNet:
         return np.full(self.config.latents, np.inf)
 
     @property
+    def switches(self) -> np.ndarray:
+        """Of each latent the one without which it says nothing: none has one."""
+        return np.full(self.config.latents, -1)
+
+    @property
     def kinds(self) -> list[range]:
         """Latents that may be mixed: all."""
         return [range(self.config.latents)]

@@ -120,6 +120,12 @@ class Pitch(nn.Module):
         found[SLOTS:LATENTS] = 1.0
         return found
 
+    @property
+    def switches(self) -> np.ndarray:
+        """Of each latent [n] the number of the one that switches it on, the voicing of its slot; −1 of a voicing."""
+        voicing = np.arange(SLOTS, LATENTS)
+        return np.concatenate([voicing, np.full(SLOTS, -1), voicing])[: self.latents]
+
     def resting(self, latents: Tensor) -> Tensor:
         """Latents [batch, n, frames] as they are measured where there is no pitch: zero but for the voicing.
 

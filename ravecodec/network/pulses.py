@@ -13,6 +13,7 @@ from .pitch import SLOTS, Pitch
 
 GRID = 32  # points a frame between which the frequency stands still
 TOP = 8000.0  # Hz: no partials above
+LEAST = 1e-6  # weight of a slot without pitch beside one that has it: what is sent of it then says nothing
 
 
 def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int) -> Tensor:
@@ -26,7 +27,7 @@ def pulse_train(pitch: Pitch, latents: Tensor, hop: int, first: int, start: int)
     hertz, voicing = pitch.curves(latents)
     spread = GRID // pitch.parts
     # Between a slot with pitch and one without, the pitch is that of the first.
-    trust = (voicing + 1e-3).double().repeat_interleave(pitch.parts // SLOTS, 1)
+    trust = (voicing.double() + LEAST).repeat_interleave(pitch.parts // SLOTS, 1)
     trust[:, : max(0, -first) * pitch.parts] = 1e-12  # what stands before the file has no say
     total = F.interpolate(torch.stack([trust * hertz, trust], 1), scale_factor=float(spread), mode="linear")
     grid = total[:, 0] / total[:, 1]

@@ -31,7 +31,7 @@ _WIDTH = 22.0  # Hz beside a partial of the first pitch over which it is taken o
 _VOICED = (0.15, 0.3)  # share of all peaks at which voicing begins and is full
 _SPAN = 2  # slots on either side over which a peak is followed
 _STEADY = 0.05  # octaves between slots within which it is the same note
-_NOTE = 3  # slots in a row that are a note: 64 ms
+_NOTE = 6  # slots in a row that are a note: 128 ms; of shorter ones most are of no use, and each is dear
 _FLOOR = 1e-4  # magnitude that is as good as none
 
 
@@ -91,6 +91,11 @@ class SecondPitch(nn.Module):
     def ceiling(self) -> np.ndarray:
         """Of each latent [2] the value above which it says no more, since all is voiced there; infinity for others."""
         return np.array([np.inf, 1.0])
+
+    @property
+    def switches(self) -> np.ndarray:
+        """Of each latent [2] the number of the one that switches it on: the voicing the pitch, nothing the voicing."""
+        return np.array([1, -1])
 
     def resting(self, latents: Tensor) -> Tensor:
         """Latents [batch, 2, frames] as they are measured where there is no pitch, and voiced at most wholly."""

@@ -244,6 +244,18 @@ class RaveNet(nn.Module):
         return found
 
     @property
+    def switches(self) -> np.ndarray:
+        """Of each latent [latents] the number of the one without which it says nothing, the voicing of a pitch; −1 for
+        none.
+        """
+        found = np.full(self.config.latents, -1)
+        for measured, where in ((self.pitch, self.tune), (self.second, self.other)):
+            if measured is not None:
+                of = measured.switches
+                found[where] = np.where(of < 0, -1, of + where.start)
+        return found
+
+    @property
     def kinds(self) -> list[range]:
         """Latents that may be mixed: those learned freely; each of a tone or a pitch alone; envelope, level."""
         last = self.single if self.pitch is None else self.source

@@ -17,7 +17,7 @@ from bitstream import Tables
 from ..basis import Basis, expected_cost, fit_basis, reordered
 from ..modelfile import Model, load_model, save_model
 from ..network.exported import CodecNetwork, ExportedNet, learned_here
-from ..network.pitch import LATENTS, SLOTS
+from ..network.pitch import SLOTS
 from ..network.probe import delay
 from ..stereo import with_mean
 from . import checkpoint, context, recordings
@@ -38,8 +38,9 @@ MEASURED = ("rotation", "calibration_frames", "entropy_frames")  # notes of what
 TIMED = 8  # excerpts by which the delay of an export is found
 SAME = 0.99  # product of two components' vectors from which on they are one
 LATER = 4.0  # how much smaller single tones are made in the order of components
-LAST = 40.0  # the same of a second pitch, which says nothing without its voicing: it is to come no sooner
-SOONER = 0.3  # how much smaller the unit of the voicing is made: with it, it comes sooner
+COARSER = 4.0  # how much smaller a pitch is made, which is told more finely than anything else
+LAST = 40.0  # the same of a second pitch
+AHEAD = 1.0001  # how much larger than a pitch its voicing is made, at least, to come before it
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def calibrate(
     if (basis.singular_values < 0.5 * basis.steps(0) * len(found.means) ** 0.5).all():
         log.warning("nothing that the encoder says of this sound is larger than half a step of 0: its latents say "
                     "little, or other sound than it was made for")  # fmt: skip
-    tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning, net.ceiling)
+    tables = fit_tables(basis, found.means, found.lengths, found.pairs, more, beginning, net.ceiling, net.switches)
     log.info("%d frames; rotation: %s; components for f = 0.99: %d (sums), %d (squares)", len(found.means), chosen,
              basis.components_for(0.99), basis.components_for(0.99, "sigma-squared"))  # fmt: skip
     notes = {**history, **(notes or {}), "calibration_frames": len(found.means)}
@@ -205,8 +206,9 @@ def choose_basis(net: CodecNetwork, found: Statistics, rotation: str = "auto") -
     if net.tones is not None:
         unit[net.single] *= LATER  # finely placed, but of no use before there is an envelope
     if net.pitch is not None:
-        unit[net.tune][SLOTS:LATENTS] *= SOONER  # without its voicing a pitch is of no use
+        unit[net.tune][:SLOTS] *= COARSER
         unit[net.other][:1] *= LAST
+        _put_ahead(unit, found.means.std(0), net.switches)
         alone = latents[net.source]
         together = [[i for i in latents if i not in alone], *([i] for i in alone)]
     groups = {"all": together, "kinds": net.kinds, "none": [[i] for i in latents]}
@@ -220,6 +222,17 @@ def choose_basis(net: CodecNetwork, found: Statistics, rotation: str = "auto") -
     bases = {name: fitted(name) for name in ROTATIONS}
     best = min(bases, key=lambda name: sum(expected_cost(bases[name], sounds, q) for q in JUDGED_STEPS))
     return best, bases[best]
+
+
+def _put_ahead(unit: np.ndarray, spread: np.ndarray, switches: np.ndarray) -> None:
+    """Make the units of what switches others on so small that it comes before these: so they are known to be on.
+
+    Of latents that vary by `spread` [latents] the larger one, in its unit, comes first.
+    """
+    for latent in np.flatnonzero(switches >= 0):
+        switch = switches[latent]
+        if spread[switch] > 0 < spread[latent]:
+            unit[switch] = min(unit[switch], unit[latent] * spread[switch] / (AHEAD * spread[latent]))
 
 
 def _by_sound(means: np.ndarray, lengths: Sequence[int]) -> list[np.ndarray]:
@@ -268,11 +281,13 @@ def fit_tables(
     more: Statistics | None = None,
     beginning: context.Beginning | None = None,
     ceiling: np.ndarray | None = None,
+    switches: np.ndarray | None = None,
 ) -> Tables:
     """Entropy tables for every step from posterior means [frames, latents], and from stereo pairs [2, frames, latents].
 
     `lengths` says where one sound ends and the next begins. The network of the tables learns from `more` means, too,
-    and may go on from a `beginning`. `ceiling` [latents] are the values above which latents say no more.
+    and may go on from a `beginning`. `ceiling` [latents] are the values above which latents say no more,
+    `switches` [latents] those without which others say nothing and are not coded.
     """
 
     def in_steps(values: np.ndarray) -> np.ndarray:
@@ -285,4 +300,5 @@ def fit_tables(
 
     others = [] if more is None else parts(more.means, more.lengths, more.pairs)
     tops = None if ceiling is None else basis.ceilings(ceiling) / basis.steps(0)
-    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), None, others, beginning, tops)
+    ruled = None if switches is None else basis.switches(switches)
+    return context.fit_tables(parts(means, lengths, pairs), list(STEPS), None, others, beginning, tops, ruled)

@@ -18,10 +18,10 @@ from bitstream.tables import CHOSEN, Row
 
 from ..quantiser import raised
 from ..stereo import parted
-from .contextnet import FINEST, ContextNet, to_integers
+from .contextnet import CLASSES, FINEST, ContextNet, to_integers
 
 FRAMES = 64  # of a packet to train on
-CLASSES = 88
+LEAP = 64  # integers on either side that rows of what is switched on reach: a pitch may leap
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
 GOING_ON = 0.4  # of the usual learning rate, for a network that knows something already
@@ -70,16 +70,18 @@ def train_network(
     options: ContextOptions,
     tops: np.ndarray,
     beginning: tuple[Beginning, np.ndarray] | None = None,
+    switches: np.ndarray | None = None,
 ) -> ContextNet:
     """A network for latents, each part [channels, frames, N] in units of the step at q = 0, at any of these steps.
 
-    `tops` [N] are as for `fit_tables`. It goes on from a beginning, of which it has these components [N].
+    `tops` and `switches` [N] are as for `fit_tables`. It goes on from a beginning, of which it has these components
+    [N].
     """
     everything = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
     updates = max(20, min(options.updates, options.passes * len(everything) // (options.batch * FRAMES)))
     # What is spread evenly is told more finely: as finely as leaves nearly all of it inside the network's range.
     size = np.minimum(everything.std(0), np.quantile(np.abs(everything), 1 - RARE, axis=0) * 16 / INPUT_MAX)
-    net, rate = ContextNet(size + 0.05, options.hidden, options.seed), options.rate
+    net, rate = ContextNet(size + 0.05, options.hidden, options.seed, switches), options.rate
     if beginning is not None:
         start, lively = beginning
         net.begin_from(start.context, start.tables.steps.tolist(), start.places(lively))
@@ -121,14 +123,16 @@ def fit_tables(
     more: Sequence[np.ndarray] = (),
     beginning: Beginning | None = None,
     tops: np.ndarray | None = None,
+    switches: np.ndarray | None = None,
 ) -> Tables:
     """Entropy tables with a context network for latents [channels, frames, D] in units of the step at q = 0.
 
     Where there are two channels they are coded jointly: as their middle and half of their difference.
     Components that are nearly always zero keep a fixed row for each step. The network learns from `more` latents too;
     how sure it may be of its predictions is counted on `parts` alone. It may go on from a `beginning`. What is at its
-    top is sent as the integer above: `tops` [D], infinity for what has none (None: nothing has). Deterministic for a
-    seed and one number of threads.
+    top is sent as the integer above: `tops` [D], infinity for what has none (None: nothing has). `switches` [D] say
+    which lower component has to be above zero for one to be coded, -1 for none. Deterministic for a seed and one number
+    of threads.
     """
     options = options or ContextOptions()
     flat = np.concatenate([p.reshape(-1, p.shape[-1]) for p in parts])
@@ -148,11 +152,14 @@ def fit_tables(
 
     used = joined(parts)
     tops = np.full(len(lively), np.inf) if tops is None else tops[lively]
+    ruled = _among(switches, lively)
     with torch.enable_grad():
         start = None if beginning is None else (beginning, lively)
-        net = train_network(joined([*parts, *more]) if more else used, steps, options, tops, start)
+        net = train_network(joined([*parts, *more]) if more else used, steps, options, tops, start, ruled)
     met = np.concatenate([_meet(net, used, step, tops) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
-    rows = fit_bank(met, FINEST)
+    rows = fit_bank(met[met[:, 3] == 0, :3], FINEST)
+    if (ruled >= 0).any():
+        rows += fit_bank(met[met[:, 3] == 1, :3], FINEST, LEAP)[::-1]
     quiet = [c for c in range(flat.shape[1]) if c not in set(lively.tolist())]
     numbers: dict[Row, int] = {}
     row_of = np.full((len(steps), flat.shape[1]), CHOSEN)
@@ -165,6 +172,15 @@ def fit_tables(
         steps, row_of, [low for low, _ in numbers], [len(counts) for _, counts in numbers],
         [count for _, counts in numbers for count in counts], to_integers(net, lively, steps, bank),
     )  # fmt: skip
+
+
+def _among(switches: np.ndarray | None, lively: np.ndarray) -> np.ndarray:
+    """Switches of some components, as numbers among these; one that comes later switches nothing."""
+    if switches is None:
+        return np.full(len(lively), -1)
+    place = {int(c): n for n, c in enumerate(lively)}
+    found = np.array([place.get(int(switch), -1) for switch in switches[lively]])
+    return np.where(found < np.arange(len(lively)), found, -1)
 
 
 def _in_steps(packets: np.ndarray, steps: np.ndarray, tops: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -182,14 +198,19 @@ def _chosen(net: ContextNet, exact: Tensor, step: Tensor) -> Tensor:
     nearest = exact.round()
     beyond = exact - nearest
     other = nearest + torch.where(beyond < 0, -1.0, 1.0)
-    predicted = net(nearest, step)
+    predicted = net(_switched(net, nearest), step)
     saved = (net.price(nearest, *predicted) - net.price(other, *predicted)).permute(1, 2, 3, 0)
     pays = (USUAL_WEIGHT * saved > 1 - 2 * beyond.abs()) & (beyond.abs() >= 1 - REACH)
-    return torch.where(pays, other, nearest)
+    return _switched(net, torch.where(pays, other, nearest))
+
+
+def _switched(net: ContextNet, codes: Tensor) -> Tensor:
+    """Codes [B, channels, T, N] in which what is switched off is zero."""
+    return codes * net.on(codes).permute(1, 2, 3, 0)
 
 
 def _meet(net: ContextNet, parts: list[np.ndarray], step: int, tops: np.ndarray) -> np.ndarray:
-    """Class, eighth and integer less whole mean [n, 3] of everything at a step."""
+    """Class, eighth, integer less whole mean, and whether it is switched [n, 4] of everything at a step."""
     met = []
     for group in _packets(parts).values():
         for first in range(0, len(group), 32):
@@ -200,7 +221,9 @@ def _meet(net: ContextNet, parts: list[np.ndarray], step: int, tops: np.ndarray)
             eighths = torch.floor(mean * 8 + 0.5).long()
             number = torch.floor((level - FINEST) * 8 + 0.5).long().clamp(0, CLASSES - 1)
             offset = codes.permute(3, 0, 1, 2).long() - (eighths >> 3)
-            met.append(torch.stack([number, eighths & 7, offset], -1).reshape(-1, 3).to(torch.int32).numpy())
+            switched = net.switched.long()[:, None, None, None].expand_as(number)
+            found = torch.stack([number, eighths & 7, offset, switched], -1)[net.on(codes)]
+            met.append(found.to(torch.int32).numpy())
     return np.concatenate(met)
 
 

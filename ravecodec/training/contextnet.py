@@ -7,6 +7,7 @@ Its floats stand on the integers' grid: weights are rounded in the forward pass 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from bitstream.context import (
     ACROSS_SIZE,
     AROUND_SIZE,
     BESIDE_SIZE,
+    CLASS_BITS,
     HIDDEN_MAX,
     STATE_SIZE,
     VALUE_BITS,
@@ -28,7 +30,9 @@ from bitstream.context import (
 from bitstream.order import EXISTS, MARGIN, order
 
 WEIGHT, OUT, STRAIGHT, STATE = 128, 64, 256, 32  # units of the stored weights, one over
-FINEST = -4.5  # log2 of the scale, in integers, of the bank's first class
+FINEST = -6.5  # log2 of the scale, in integers, of the bank's first class
+CLASSES = 104  # eighths of an octave from there; of what is switched on as many more, the finest last
+LEAST = 0.015  # of a scale in training: with less, no tail would reach the next integer
 
 
 def _round(x: Tensor) -> Tensor:
@@ -40,19 +44,29 @@ def _on_grid(weight: Tensor, unit: int, low: int, high: int) -> Tensor:
 
 
 class ContextNet(nn.Module):
-    """The network over N components, in floats; `size` [N] is each component's standard deviation at q = 0."""
+    """The network over N components, in floats; `size` [N] is each component's standard deviation at q = 0.
+
+    `switches` [N] (None: there are none) say which lower component has to be above zero for one to be coded, -1 for
+    none. What is switched on has rows of its own: it is mostly where it is expected and sometimes far from it, as the
+    pitch of a melody is.
+    """
 
     size: Tensor
     table: Tensor
     later: Tensor
+    switches: Tensor
+    switched: Tensor
 
-    def __init__(self, size: np.ndarray, hidden: int, seed: int) -> None:
+    def __init__(self, size: np.ndarray, hidden: int, seed: int, switches: np.ndarray | None = None) -> None:
         super().__init__()
         dice = torch.Generator().manual_seed(seed)
         parts = len(size)
         self.register_buffer("size", torch.tensor(size, dtype=torch.float32))
         self.register_buffer("table", torch.tensor(features(), dtype=torch.float32) / 16)
         self.register_buffer("later", torch.triu(torch.ones(parts, parts), 1)[:, None])
+        ruled = torch.tensor(np.full(parts, -1) if switches is None else switches)
+        self.register_buffer("switches", ruled)
+        self.register_buffer("switched", ruled >= 0)
 
         def normal(*shape: int, scale: float) -> nn.Parameter:
             return nn.Parameter(torch.randn(*shape, generator=dice) * scale)
@@ -64,7 +78,7 @@ class ContextNet(nn.Module):
         self.state = normal(parts, STATE_SIZE, hidden, scale=0.1)
         self.out = normal(parts, hidden + BESIDE_SIZE + ACROSS_SIZE, 2, scale=0.02)
         self.base = nn.Parameter(torch.zeros(parts, 2))
-        self.shape = nn.Parameter(torch.tensor([0.5, 0.5]))
+        self.shape = nn.Parameter(torch.full((2, 2), 0.5))  # of components that nothing switches, and of others
 
     @torch.no_grad()
     def begin_from(self, context: Context, steps: Sequence[int], places: np.ndarray) -> None:
@@ -72,6 +86,7 @@ class ContextNet(nn.Module):
 
         ValueError if it has another number of hidden units.
         """
+        context = turned(context, context.switches >= 0)
         hidden = self.feed.shape[2]
         if context.feed.shape[2] != hidden:
             raise ValueError(f"the network to go on from has {context.feed.shape[2]} hidden units, not {hidden}")
@@ -90,7 +105,8 @@ class ContextNet(nn.Module):
         """Codes [B, channels, T, N] and steps [B] to mean and log2 scale [N, B, channels, T], in integers."""
         batch, channels, frames, parts = codes.shape
         unit = self.size / 2 ** (step[:, None] / 8)  # [B, N]
-        known = self._features(codes, unit)  # [N, B, channels, T + margins, 3]
+        coded = F.pad(self.on(codes), (MARGIN, MARGIN))[..., None]
+        known = self._features(codes, unit) * coded  # [N, B, channels, T + margins, 3]
         spread = order(frames)
 
         def at(rows: np.ndarray, what: Tensor) -> Tensor:
@@ -135,13 +151,22 @@ class ContextNet(nn.Module):
 
     def bits(self, codes: Tensor, step: Tensor) -> Tensor:
         """Bits [N, B, channels, T] of codes as they are predicted from one another."""
-        return self.price(codes, *self(codes, step))
+        return self.price(codes, *self(codes, step)) * self.on(codes)
+
+    def on(self, codes: Tensor) -> Tensor:
+        """Which of codes [B, channels, T, N] are coded, as [N, B, channels, T]; a second channel goes by the first."""
+        found = torch.ones_like(codes, dtype=torch.bool)
+        ruled = self.switched.nonzero()[:, 0]
+        found[..., ruled] = codes[:, :1, :, self.switches[ruled]] > 0
+        return found.permute(3, 0, 1, 2)
 
     def price(self, codes: Tensor, mean: Tensor, level: Tensor) -> Tensor:
         """Bits [N, B, channels, T] of codes under two logistic distributions of one mean, one wider than the other."""
-        scale = (0.55 * torch.exp2(level)).clamp(0.02, 1e4)
+        # Not clipped: what lies below is to go on saying how sure it is.
+        scale = torch.sqrt((0.55 * torch.exp2(level)).square() + LEAST**2).clamp(max=1e4)
         distance = (codes.permute(3, 0, 1, 2) - mean).abs()
-        share, wide = torch.sigmoid(self.shape[0]), 1 + torch.exp(self.shape[1])
+        shape = self.shape[self.switched.long()][..., None, None, None]
+        share, wide = torch.sigmoid(shape[:, 0]), 1 + torch.exp(shape[:, 1])
 
         def below(x: Tensor) -> Tensor:
             return share * torch.sigmoid(x) + (1 - share) * torch.sigmoid(x / wide)
@@ -203,7 +228,7 @@ def to_integers(net: ContextNet, components: np.ndarray, steps: list[int], bank:
         found: np.ndarray = np.floor(array.astype(np.float64) * scale + 0.5).clip(-limit, limit).astype(np.int64)
         return found
 
-    return Context(
+    plain = Context(
         components=np.asarray(components, dtype=np.int64),
         normal=whole(1 / unit, 16 << VALUE_BITS, 1 << 30),
         scale=whole(unit, 1 << 12, 1 << 24),
@@ -216,4 +241,19 @@ def to_integers(net: ContextNet, components: np.ndarray, steps: list[int], bank:
         out=whole(net.out, OUT, 127),
         base=whole(net.base, 1 << 10, 1 << 24),
         bank=bank,
+        switch=net.switches.numpy(),
     )
+    return turned(plain, net.switched.numpy())
+
+
+def turned(context: Context, which: np.ndarray) -> Context:
+    """A network of which some components [N] count the bank's classes from its other end: their scale is negated.
+
+    So two kinds of components share a bank, each with as much of it as it needs, and nothing in the format tells.
+    """
+    out, base, straight, level = (np.array(a) for a in (context.out, context.base, context.straight, context.level))
+    out[which, :, 1] *= -1
+    base[which, 1] *= -1
+    straight[:, 1::2, which] *= -1
+    level[:, which] = (len(context.bank) - 1 << CLASS_BITS) - level[:, which]
+    return replace(context, out=out, base=base, straight=straight, level=level)
