@@ -90,7 +90,7 @@ STRETCHES = 2.0 ** (np.arange(-8, 9) / 8)
 PRIOR = 40.0  # integers that a distribution of the usual shape counts for, beside those met
 
 
-def fit_bank(met: NDArray[np.integer], finest: float, least_reach: int = 3) -> list[list[Row]]:
+def fit_bank(met: NDArray[np.integer], finest: float) -> list[list[Row]]:
     """Rows [K][8] of a context network's bank from what it met.
 
     met [n, 3]: the class and the eighth that were chosen for an integer, and the integer less the whole part of its
@@ -105,7 +105,7 @@ def fit_bank(met: NDArray[np.integer], finest: float, least_reach: int = 3) -> l
     for number in range(classes):
         scale = 0.55 * 2 ** (finest + number / 8)
         fractions, offsets = met[order[ends[number] : ends[number + 1]], 1:].T
-        reach = min(max(int(40 * scale) + 3, least_reach), MAX_ROW // 2 - 2)
+        reach = min(int(40 * scale) + 3, MAX_ROW // 2 - 2)
         counts = _tally(fractions, offsets, reach)
         if counts.sum() >= 200:
             shape = max(

@@ -121,7 +121,7 @@ def test_unknown_keys_and_impossible_shapes_are_refused() -> None:
         NetworkConfig.from_dict(good | {"ratios": [4, 4]})
     with pytest.raises(ValueError, match="no preset"):
         load_preset("huge")
-    with pytest.raises(ValueError, match="0 to 65"):
+    with pytest.raises(ValueError, match="0 to 63"):
         replace(load_preset("default"), lapped_coefficients=66)
     with pytest.raises(ValueError, match="need lapped"):
         replace(load_preset("default"), lapped=False, lapped_coefficients=40)

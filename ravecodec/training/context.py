@@ -21,7 +21,7 @@ from ..stereo import parted
 from .contextnet import CLASSES, FINEST, ContextNet, to_integers
 
 FRAMES = 64  # of a packet to train on
-LEAP = 64  # integers on either side that rows of what is switched on reach: a pitch may leap
+SHARED = 4  # classes that have one row, of what is switched on: there is little of it, and room is scarce
 LIVELY_STEP, LIVELY = -8, 0.002  # a component that differs from zero more often than this at this step can be predicted
 BANK_STEPS = 8  # so many steps are looked at for the bank's rows
 GOING_ON = 0.4  # of the usual learning rate, for a network that knows something already
@@ -159,7 +159,10 @@ def fit_tables(
     met = np.concatenate([_meet(net, used, step, tops) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
     rows = fit_bank(met[met[:, 3] == 0, :3], FINEST)
     if (ruled >= 0).any():
-        rows += fit_bank(met[met[:, 3] == 1, :3], FINEST, LEAP)[::-1]
+        switched = met[met[:, 3] == 1, :3]
+        switched[:, 0] -= switched[:, 0] % SHARED
+        lines = fit_bank(switched, FINEST)
+        rows += [lines[number - number % SHARED] for number in range(len(lines))][::-1]
     quiet = [c for c in range(flat.shape[1]) if c not in set(lively.tolist())]
     numbers: dict[Row, int] = {}
     row_of = np.full((len(steps), flat.shape[1]), CHOSEN)
