@@ -132,7 +132,7 @@ def _write(
     out = io.BytesIO()
     full = header.frames_per_packet
     tables = tables or plain()
-    codes = tables.switched(codes, header.layout != Layout.DISCRETE)
+    codes = tables.switched(codes, header.layout != Layout.DISCRETE).astype(np.int32)
     header = replace(header, seed=seed_of(codes[:, :full]), tables_id=tables.id, model_id=bytes(range(16)))
     writer = Writer(out, header, tables)
     for number, start in enumerate(range(0, codes.shape[1], full)):
