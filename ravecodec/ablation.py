@@ -58,7 +58,10 @@ def integers(codec: Codec, sounds: Iterable[tuple[Any, int]], steps: Sequence[in
     for audio, rate in sounds:
         samples = as_samples(audio)
         layout, _, blocks = arranged([samples], rate, samples.shape[1], mode)
-        quantiser = Quantiser(codec.basis, codec.tables, layout=layout, ceiling=codec.network.ceiling)
+        network = codec.network
+        quantiser = Quantiser(
+            codec.basis, codec.tables, layout=layout, ceiling=network.ceiling, switches=network.switches
+        )
         means = analysis.latents(blocks, rate, samples.shape[1], layout == Layout.JOINT)
         parts.append((quantiser, [quantiser.rotated(part) for part in means]))
     if not parts:

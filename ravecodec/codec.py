@@ -146,7 +146,7 @@ class Codec:
         header = replace(header, coherence=coherence)
         weighed = not live if rdoq is None else rdoq
         weight = USUAL_WEIGHT if weighed else 0.0
-        quantiser = Quantiser(self.basis, self.tables, weight, layout, self.network.ceiling)
+        quantiser = Quantiser(self.basis, self.tables, weight, layout, self.network.ceiling, self.network.switches)
         counted = _Count(blocks)
         analysis = Analysis(self.network, packet, *((LIVE_BLOCK,) if live else ()))
         values: Iterator[np.ndarray] = map(

@@ -27,7 +27,8 @@ SMALLEST = 16  # bytes that a packet of zeros fits into, whatever its index
 class Quantiser:
     """Rotates means into components and rounds them; `weight` is the squared steps that a bit is worth (0: nothing).
 
-    The layout says how channels are coded, `ceiling` [latents] above which value a latent says no more.
+    The layout says how channels are coded, `ceiling` [latents] above which value a latent says no more, `switches`
+    [latents] without which other one it says nothing: what is only rounded is then zero, whether the tables ask or not.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Quantiser:
         weight: float = 0.0,
         layout: Layout = Layout.DISCRETE,
         ceiling: np.ndarray | None = None,
+        switches: np.ndarray | None = None,
     ) -> None:
         self.basis, self.tables, self.weight, self.layout = basis, tables, weight, layout
         self._tops = np.full(len(basis.mean), np.inf) if ceiling is None else basis.ceilings(ceiling)
+        self._switches = np.full(len(basis.mean), -1) if switches is None else basis.switches(switches)
 
     def rotated(self, latents: np.ndarray) -> np.ndarray:
         """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
@@ -77,7 +80,18 @@ class Quantiser:
         for _, alike in groupby(values, np.shape):
             exact = (np.stack([part[..., :components] for part in alike], 1) / steps).clip(-limit, limit)
             exact = raised(exact, self._tops[:components] / steps)
-            yield (parted(exact) if self._joint else exact).swapaxes(0, 1)
+            exact = (parted(exact) if self._joint else exact).swapaxes(0, 1)
+            yield exact if self.weight else self._switched(exact)
+
+    def _switched(self, exact: np.ndarray) -> np.ndarray:
+        """Values [..., channels, frames, components] in which what is off once all is rounded is zero, as
+        `Tables.switched` has it.
+        """
+        for component, switch in enumerate(self._switches[: exact.shape[-1]]):
+            if 0 <= switch < component:
+                on = np.rint(exact[..., switch]) > 0
+                exact[..., component] *= on[..., :1, :] if self._joint else on
+        return exact
 
     def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
         """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is.

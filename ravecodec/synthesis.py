@@ -161,6 +161,6 @@ class Synthesis:
 
 
 def _alone(switches: np.ndarray, count: int) -> np.ndarray:
-    """Which of the first `count` components switch others on (see `bitstream.optimise`), of which none is there."""
+    """Which of the first `count` components switch others on (see `Basis.switches`), of which none is there."""
     ruling = set(switches[switches >= 0].tolist()) - set(switches[:count].tolist())
     return np.isin(np.arange(count), list(ruling))

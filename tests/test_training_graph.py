@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 
 from ravecodec.modelfile import load_model
-from ravecodec.network import envelope, gain, lapped, noise, pitch, pqmf, scatter, vae
+from ravecodec.network import envelope, gain, lapped, noise, pitch, pqmf, scatter, secondpitch, vae
 from ravecodec.training import graph
 from ravecodec.training.stages import Adversarial, Representation, Truncation
 
@@ -58,7 +58,7 @@ def test_a_step_asks_for_no_number_on_the_way(which: str) -> None:
 @pytest.mark.parametrize("which", stages())
 def test_all_of_a_step_lives_where_the_network_lives(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the device that has no memory, a tensor made elsewhere cannot be used."""
-    for place in (envelope, gain, lapped, noise, pitch, pqmf, scatter, vae):
+    for place in (envelope, gain, lapped, noise, pitch, pqmf, scatter, secondpitch, vae):
         for precision in ("full_precision", "usual_precision"):  # which that device does not know
             monkeypatch.setattr(place, precision, lambda like: nullcontext(), raising=False)
     module, sounds = stages()[which]()

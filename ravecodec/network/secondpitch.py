@@ -31,7 +31,7 @@ _WIDTH = 22.0  # Hz beside a partial of the first pitch over which it is taken o
 _VOICED = (0.15, 0.3)  # share of all peaks at which voicing begins and is full
 _SPAN = 2  # slots on either side over which a peak is followed
 _STEADY = 0.05  # octaves between slots within which it is the same note
-_NOTE = 6  # slots in a row that are a note: 128 ms; of shorter ones most are of no use, and each is dear
+_NOTE = 6  # slots in a row that are a note: 128 ms. Shorter ones cost bits and are hardly heard
 _FLOOR = 1e-4  # magnitude that is as good as none
 
 

@@ -158,8 +158,8 @@ def fit_tables(
         net = train_network(joined([*parts, *more]) if more else used, steps, options, tops, start, ruled)
     met = np.concatenate([_meet(net, used, step, tops) for step in steps[:: max(1, len(steps) // BANK_STEPS)]])
     rows = fit_bank(met[met[:, 3] == 0, :3], FINEST)
-    if (ruled >= 0).any():
-        switched = met[met[:, 3] == 1, :3]
+    switched = met[met[:, 3] == 1, :3]
+    if len(switched):
         switched[:, 0] -= switched[:, 0] % SHARED
         lines = fit_bank(switched, FINEST)
         rows += [lines[number - number % SHARED] for number in range(len(lines))][::-1]
