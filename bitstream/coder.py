@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from . import escape
 from .blas import one_thread
 from .errors import CorruptError
+from .line import Line
 from .order import order
 from .predict import Predictor
-from .tables import CHOSEN, Line, Tables, check_codes
+from .tables import CHOSEN, Tables, check_codes
 
 WORD = 4  # bytes of the range coder's words
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,3 +134,15 @@ def features() -> NDArray[np.float64]:
     power = np.frexp(size.astype(np.float64))[1].astype(np.int64) - 1
     magnitude = 16 * power + (16 * size >> power) - 48
     return np.stack([number.clip(-127, 127), magnitude.clip(0, 127)], 1).astype(np.float64)
+
+
+def switched(values: NDArray[Any], components: NDArray[Any], switches: NDArray[Any], linked: bool) -> NDArray[Any]:
+    """Values [..., channels, frames, components], be they rounded or not, in which these components are zero where the
+    integer of the switch of each is not above zero. All of `linked` channels go by the first.
+    """
+    found = values.copy()
+    for component, switch in zip(components.tolist(), switches.tolist(), strict=True):
+        if component < found.shape[-1]:
+            on = np.rint(found[..., switch]) > 0
+            found[..., component] *= on[..., :1, :] if linked else on
+    return found

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from .blas import one_thread
 from .coder import encode_lines
+from .line import Line
 from .order import order
-from .tables import CHOSEN, Line, Tables, check_codes
+from .tables import CHOSEN, Tables, check_codes
 
 USUAL_WEIGHT = 0.06  # squared steps that a bit is worth
 REACH = 0.7  # steps that a value may be moved by: farther ones cost more of the sound than they save of the bits

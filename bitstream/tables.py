@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import escape
 from .blas import one_thread
-from .context import Context
+from .context import Context, switched
 from .errors import ModelError
 from .header import MAX_LATENTS, STEP_RANGE
+from .line import Line
 from .order import order
 from .predict import Predictor, Weights
 
@@ -35,30 +35,6 @@ MAX_COUNTS = 1 << 25  # entries of all rows together
 CHOSEN = -1  # in `row_of`: the context network chooses
 
 Row = tuple[int, Sequence[int]]  # the first integer, and the counts with the escape last
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """The integers of one channel of one component in packets of T frames, in coding order, and how each is coded.
-
-    values, rows, low and symbols [packets, T]: the integer, its row, the first integer of that row where it stands, and
-    the row's entry for it; escaped [packets, T]: whether that is the escape. ends: where each level of the order ends;
-    one level where the row is fixed. on [packets, T]: where an integer is coded; None: everywhere.
-    """
-
-    component: int
-    values: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    low: NDArray[np.int64]
-    symbols: NDArray[np.int64]
-    escaped: NDArray[np.bool_]
-    ends: tuple[int, ...]
-    on: NDArray[np.bool_] | None = None
-
-    @property
-    def chosen(self) -> bool:
-        """Whether every integer has a row of its own, and they stand in coding order."""
-        return len(self.ends) > 1
 
 
 class Tables:
@@ -251,12 +227,8 @@ class Tables:
         """
         if self.context is None or (self.context.switches < 0).all():
             return codes
-        found, numbers = codes.copy(), self.context.components
-        for component, switch in zip(numbers, self.context.switches, strict=True):
-            if switch >= 0 and component < codes.shape[-1]:
-                on = found[..., numbers[switch]] > 0
-                found[..., component] *= on[..., :1, :] if linked else on
-        return found
+        numbers, ruled = self.context.components, self.context.switches >= 0
+        return switched(codes, numbers[ruled], numbers[self.context.switches[ruled]], linked)
 
     def lines(self, codes: NDArray[np.integer], step: int, linked: bool = True) -> Iterator[Line]:
         """Codes [packets, channels, frames, components] as they are coded, one line of all packets after another.
@@ -279,7 +251,7 @@ class Tables:
                 predictor.open(component, channel)
                 on = predictor.on
                 if on is not None and values[~on].any():
-                    raise ValueError(f"component {component} is not 0 where the one that switches it on is")
+                    raise ValueError(f"component {component} is not 0 where it is switched off")
                 predictor.put(0, frames, values)
                 rows, whole = predictor.rows(0, frames)
                 predictor.close()

@@ -11,6 +11,7 @@ import numpy as np
 
 from bitstream import Header, Layout, Tables, Writer
 from bitstream.content import batches
+from bitstream.context import switched
 from bitstream.escape import VALUE_MAX
 from bitstream.header import MAX_SYMBOLS
 from bitstream.optimise import optimise, optimise_coded
@@ -42,7 +43,9 @@ class Quantiser:
     ) -> None:
         self.basis, self.tables, self.weight, self.layout = basis, tables, weight, layout
         self._tops = np.full(len(basis.mean), np.inf) if ceiling is None else basis.ceilings(ceiling)
-        self._switches = np.full(len(basis.mean), -1) if switches is None else basis.switches(switches)
+        found = np.full(len(basis.mean), -1) if switches is None else basis.switches(switches)
+        self._switched = np.flatnonzero((found >= 0) & (found < np.arange(len(found))))
+        self._switches = found[self._switched]
 
     def rotated(self, latents: np.ndarray) -> np.ndarray:
         """Means [channels, latents, frames] to all components, float32 [channels, frames, latents]."""
@@ -81,17 +84,7 @@ class Quantiser:
             exact = (np.stack([part[..., :components] for part in alike], 1) / steps).clip(-limit, limit)
             exact = raised(exact, self._tops[:components] / steps)
             exact = (parted(exact) if self._joint else exact).swapaxes(0, 1)
-            yield exact if self.weight else self._switched(exact)
-
-    def _switched(self, exact: np.ndarray) -> np.ndarray:
-        """Values [..., channels, frames, components] in which what is off once all is rounded is zero, as
-        `Tables.switched` has it.
-        """
-        for component, switch in enumerate(self._switches[: exact.shape[-1]]):
-            if 0 <= switch < component:
-                on = np.rint(exact[..., switch]) > 0
-                exact[..., component] *= on[..., :1, :] if self._joint else on
-        return exact
+            yield exact if self.weight else switched(exact, self._switched, self._switches, self._joint)
 
     def capped(self, values: np.ndarray, writer: Writer, room: int, hint: int) -> tuple[np.ndarray, int]:
         """Integers that a packet of at most `room` bytes can hold, and how much coarser their step is.
